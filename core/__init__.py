@@ -1,0 +1,1 @@
+"""Words every room shares. Imports nothing of Assay's own but itself."""

@@ -1,0 +1,47 @@
+"""Named places where a test may kill the process or break a promise on purpose.
+
+Both are off unless the environment names them; the set of names is in ``CRASHPOINTS`` and ``FAULTS``, and a
+test reads the code to hold that every name is really there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+CRASHPOINTS: dict[str, str] = {
+    "connector.read": "a batch was read, not yet judged",
+    "connector.sent": "a frame was sent, not yet committed",
+    "connector.acked": "an acknowledgement came, the source was not told yet",
+    "bus.taken": "the bus has a frame, no subscriber has it",
+    "writer.taken": "a frame is in the writer's window",
+    "writer.staged": "parquet is staged and synced, the manifest is not written",
+    "writer.manifest": "the manifest is written, no file is renamed",
+    "writer.half-renamed": "some files are in place, others are not",
+    "writer.renamed": "all files are in place, nobody was told",
+    "writer.told": "acknowledgements were sent, the index is not updated",
+    "bridge.registering": "a commit is being registered with Hive",
+    "registry.storing": "a schema version is being stored",
+}
+FAULTS: dict[str, str] = {
+    "ack-before-commit": "the writer acknowledges and forgets a window before it is stored, then dies",
+    "drop-one-row": "the writer leaves out the first row of one parquet file",
+}
+
+_wanted, _, _nth = os.environ.get("ASSAY_CRASH", "").partition(":")
+_left = int(_nth or 1)
+_faults = set(filter(None, os.environ.get("ASSAY_FAULT", "").split(",")))
+
+
+def crashpoint(name: str) -> None:
+    """Die here by SIGKILL if ``ASSAY_CRASH=<name>[:n]`` says so (at the n-th passing). Costs one comparison."""
+    global _left  # noqa: PLW0603 - one process, one countdown
+    if name == _wanted:
+        _left -= 1
+        if _left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fault(name: str) -> bool:
+    """Whether ``ASSAY_FAULT`` asks for this promise to be broken."""
+    return name in _faults
