@@ -1,0 +1,155 @@
+"""The status document (CONTRACTS.md §4): folded from what the stations say, or from what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from core.ledger import Counts
+
+BOOKS = (*Counts.__struct_fields__, "in_flight")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What is known of a source before it says anything."""
+
+    name: str
+    type: str
+    dataset: str
+
+
+def instant(seconds: float) -> str:
+    """RFC 3339 in UTC, milliseconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def source_object(
+    facts: SourceFacts,
+    counts: Counts,
+    *,
+    state: str,
+    in_flight: int = 0,
+    lag: Mapping[str, Any] | None = None,
+    last_error: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """One entry of ``sources``."""
+    return {
+        "name": facts.name, "type": facts.type, "dataset": facts.dataset, "state": state, **counts.as_dict(),
+        "in_flight": in_flight, "committed": counts.settled,
+        "lag": dict(lag or {"records": None, "seconds": None}),
+        "last_error": dict(last_error) if last_error else None,
+    }  # fmt: skip
+
+
+def ledger_of(sources: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """The books of all sources together, with their imbalance."""
+    total = dict.fromkeys(BOOKS, 0)
+    for source in sources:
+        for name in BOOKS:
+            total[name] += source[name]
+    return with_imbalance(total)
+
+
+def with_imbalance(books: dict[str, int]) -> dict[str, int]:
+    """``books`` and ``imbalance = read − all the others``."""
+    return {**books, "imbalance": books["read"] - sum(books[name] for name in BOOKS if name != "read")}
+
+
+def stored_document(stored: Mapping[str, Counts], sources: Iterable[SourceFacts]) -> dict[str, Any]:
+    """The status of a data directory that nobody is running on."""
+    known = {facts.name: facts for facts in sources}
+    names = list(known) + [name for name in stored if name not in known]
+    objects = [
+        source_object(known.get(name, SourceFacts(name, "unknown", "unknown")), stored.get(name, Counts()), state="stopped")
+        for name in names
+    ]  # fmt: skip
+    nothing = with_imbalance(dict.fromkeys(BOOKS, 0))
+    return {
+        "state": "done", "started_at": None, "mode": None, "sources": objects, "ledger": ledger_of(objects),
+        "run": nothing, "stations": [], "stores": [],
+    }  # fmt: skip
+
+
+class StatusBoard:
+    """Folds ``stats`` messages into the status of a running system.
+
+    Args:
+        mode: batch, micro-batch or event.
+        sources: the sources of this run, in the order people read them.
+        stored: counts in the manifests when the run started, by source (all that were ever stored).
+        started_at: seconds since 1970.
+    """
+
+    def __init__(
+        self, *, mode: str, sources: Iterable[SourceFacts], stored: Mapping[str, Counts], started_at: float
+    ) -> None:
+        self._mode = mode
+        self._started_at = instant(started_at)
+        self._stored = dict(stored)
+        facts = list(sources)
+        self._sources = {f.name: source_object(f, self._stored.get(f.name, Counts()), state="starting") for f in facts}
+        others = [SourceFacts(n, "unknown", "unknown") for n in self._stored if n not in self._sources]
+        self._idle = [source_object(f, self._stored[f.name], state="idle") for f in others]
+        self._stations: dict[str, dict[str, Any]] = {}
+        self._supervised: dict[str, dict[str, Any]] = {}
+        self._stores: dict[str, dict[str, Any]] = {}
+        self.state = "running"
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        """One ``stats`` message of a station."""
+        kind = message.get("kind")
+        if kind == "supervisor":
+            self._supervised = {one["name"]: dict(one) for one in message["stations"]}
+            return
+        name = message["station"]
+        self._stations[name] = {key: value for key, value in message.items() if key not in {"station", "kind", "source"}}
+        if kind == "connector":
+            self._sources[message["source"]["name"]] = dict(message["source"])
+        elif kind == "writer":
+            self._stores["files"] = {
+                "name": "files", "state": "down" if message.get("blocked") else "up",
+                "waiting": int(message.get("fallback_waiting", 0)),
+            }  # fmt: skip
+        elif kind == "bridge":
+            self._stores["hive"] = {
+                "name": "hive", "state": message.get("state"), "waiting": message.get("waiting", 0),
+            }  # fmt: skip
+
+    def document(self) -> dict[str, Any]:
+        """The status of now."""
+        sources = [self._with_restarts(source) for source in self._sources.values()]
+        ledger = ledger_of([*sources, *self._idle])
+        start = ledger_of([source_object(SourceFacts(n, "", ""), c, state="") for n, c in self._stored.items()])
+        return {
+            "state": self._state(sources), "started_at": self._started_at, "mode": self._mode,
+            "sources": [*sources, *self._idle], "ledger": ledger,
+            "run": with_imbalance({name: ledger[name] - start[name] for name in BOOKS}),
+            "stations": self._station_list(), "stores": list(self._stores.values()),
+        }  # fmt: skip
+
+    def _with_restarts(self, source: dict[str, Any]) -> dict[str, Any]:
+        station = self._supervised.get(f"connector:{source['name']}", {})
+        if station.get("state") in {"restarting", "failed"}:
+            return {**source, "state": station["state"], "last_error": station.get("last_error") or source["last_error"]}
+        return source
+
+    def _station_list(self) -> list[dict[str, Any]]:
+        listed = []
+        for name, supervised in self._supervised.items():
+            own = self._stations.get(name, {})
+            state = supervised["state"] if supervised["state"] != "running" else own.get("state", "running")
+            listed.append({**own, **supervised, "state": state})
+            if name == "bridge" and own.get("jvm"):
+                listed.append({"name": "bridge.jvm", "restarts": own.get("restarts", 0), **own["jvm"]})
+        return listed
+
+    def _state(self, sources: list[dict[str, Any]]) -> str:
+        if self.state != "running":
+            return self.state
+        ill = any(one["state"] in {"restarting", "failed"} for one in self._supervised.values())
+        ill = ill or any(source["state"] in {"failed", "waiting"} for source in sources)
+        ill = ill or any(store["state"] in {"down"} for store in self._stores.values())
+        return "degraded" if ill else "running"
