@@ -36,6 +36,10 @@ def check(document: Document, data: dict[str, Any]) -> None:
     _references(document, sources, datasets)
     _schemas(document, datasets)
     _rule_ids(document, datasets)
+    logging = data.get("logging")
+    if isinstance(logging, str) and not FilePath(logging).is_file():
+        message = f"the logging document `{logging}` does not exist below `{FilePath.cwd()}`"
+        document.fault(places.at("logging"), "E119", message)
 
 
 def _references(document: Document, sources: dict[str, Any], datasets: dict[str, Any]) -> None:

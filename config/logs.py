@@ -1,0 +1,113 @@
+"""Logging as ``config/logging_config.yml`` says: lines for people or JSON for machines, secrets masked in both."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.config
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from config import yaml_text
+from config.faults import ConfigErrors
+from core.errors import ConfigError
+from core.redact import redact, redact_value
+
+Format = Literal["text", "json"]
+DEFAULT = Path(__file__).with_name("logging_config.yml")
+_FACTS = ("event", "source", "batch_id")
+
+
+class Redact(logging.Filter):
+    """Masks secrets in a record's message, facts and traceback before any handler writes it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record; always keep it."""
+        if getattr(record, "redacted", False):
+            return True
+        record.msg, record.args = redact(record.getMessage()), None
+        for fact in _FACTS:
+            if hasattr(record, fact):
+                setattr(record, fact, redact_value(getattr(record, fact)))
+        if record.exc_info and record.exc_info[1]:
+            record.exc_text = redact("".join(traceback.format_exception(record.exc_info[1])).rstrip())
+            record.exc_info = None
+        if record.stack_info:
+            record.stack_info = redact(record.stack_info)
+        record.redacted = True
+        return True
+
+
+class TextLines(logging.Formatter):
+    """``2026-11-22T10:00:00.000Z INFO assay.driver flights: 3 files``."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
+        """RFC 3339, UTC, milliseconds."""
+        return _instant(record)
+
+
+class JsonLines(logging.Formatter):
+    """One object a line: ts, level, logger, event, source, batch_id, message (and error)."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line of JSON."""
+        line: dict[str, Any] = {
+            "ts": _instant(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+        }
+        line |= {fact: getattr(record, fact, None) for fact in _FACTS}
+        line["message"] = record.getMessage()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self.formatException(record.exc_info)
+        if record.exc_text:
+            line["error"] = record.exc_text
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def configure(document: Path | None = None, form: Format = "text") -> None:
+    """Set logging up, in this process, for the whole process.
+
+    Args:
+        document: a dictConfig document; Assay's own when None. ``logs/`` is made where it is missing.
+
+    Raises:
+        ConfigError: the document cannot be used.
+    """
+    path = document or DEFAULT
+    settings = yaml_text.read(path)
+    if settings.faults:
+        raise ConfigErrors(settings.faults)
+    data = settings.data
+    for handler in data.get("handlers", {}).values():
+        if "formatter" in handler and form in data.get("formatters", {}):
+            handler["formatter"] = form
+        if "filename" in handler:
+            _make_folder(Path(handler["filename"]).parent, data, handler)
+    try:
+        logging.config.dictConfig(data)
+    except (ValueError, TypeError, AttributeError, ImportError) as error:
+        cause = error.__cause__ or error
+        raise ConfigError(f"the logging document `{path}` cannot be used: {error}: {cause}", "E119") from None
+
+
+def _make_folder(folder: Path, data: dict[str, Any], handler: dict[str, Any]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        # A directory one may only read must not stop `status`: what would go to the file is not written.
+        del handler["filename"]
+        kept = {key: handler[key] for key in ("level", "filters") if key in handler}
+        handler.clear()
+        handler["class"] = "logging.NullHandler"
+        handler.update(kept)
+
+
+def _instant(record: logging.LogRecord) -> str:
+    stamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    return stamp.replace("+00:00", "Z")
