@@ -152,8 +152,11 @@ class CommitLog:
             state.add(self.read(number))
         return state
 
-    def append(self, manifest: Manifest) -> None:
+    def append(self, manifest: Manifest) -> Manifest:
         """Write the next manifest; on return the commit is durable and can be seen.
+
+        Returns:
+            ``manifest``; or what is there already, when an earlier try with the same frames wrote it and then failed.
 
         Raises:
             StoreUnavailable: E703 the log takes no writes, E704 somebody else wrote this number.
@@ -161,16 +164,23 @@ class CommitLog:
         path = self.path(manifest.commit)
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            temporary = write_synced(path.with_suffix(".tmp"), encode(manifest))
-            _publish(temporary, path)
+            try:
+                _publish(write_synced(path.with_suffix(".tmp"), encode(manifest)), path)
+            except FileExistsError as error:
+                manifest = self._mine(manifest, error)
             fsync_directory(self.directory)
-        except FileExistsError as error:
-            raise StoreUnavailable(
-                f"commit {manifest.commit} is already in `{self.directory}`: another writer is at work there; "
-                "end it, then start again", code="E704",
-            ) from error  # fmt: skip
         except OSError as error:
             raise unwritable(self.directory, error) from error
+        return manifest
+
+    def _mine(self, manifest: Manifest, error: FileExistsError) -> Manifest:
+        there = self.read(manifest.commit)
+        if (there.origin, there.covers) == (manifest.origin, manifest.covers):
+            return there
+        raise StoreUnavailable(
+            f"commit {manifest.commit} is already in `{self.directory}`: another writer is at work there; "
+            "end it, then start again", code="E704",
+        ) from error  # fmt: skip
 
     def attach(self, source: str, name: str, content: bytes) -> str:
         """Store an attachment before the manifest that names it; returns its file name.
