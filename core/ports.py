@@ -140,6 +140,12 @@ class Bus(Protocol):
     async def post(self, topic: str, body: bytes) -> None:
         """Publish small control bytes (``settled.<source>``, ``stats``), unordered against frames."""
 
+    async def accept_boot(self) -> None:
+        """Wait until a bus is there and begin to publish to it anew, in a new epoch."""
+
+    async def until_lost(self) -> None:
+        """Wait until the bus may have forgotten frames."""
+
 
 class Commits(Protocol):
     """Read-only view of the commit log for those who follow it."""

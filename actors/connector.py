@@ -1,0 +1,358 @@
+"""A connector: read, judge, send; tell the source what the commit log holds. A crash repeats a batch but loses none.
+
+It lives in epochs. Each one begins with the writer's answer to "where do I go on?" and ends when the writer or the
+bus has a new life, when the source fails, or when the source is drained. Whatever happens, the next epoch goes on
+from the coverage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from actors.judging import counts_by_tier, judge_batch, pieces, within
+from actors.ledger import Books, Sent
+from actors.novelty import Novelty
+from actors.report import report
+from actors.tally import Tally
+from core.batch import Batch, Resume
+from core.crash import crashpoint
+from core.errors import AssayError, BusLost, Permanent, Retryable
+from core.frame import FRAME_SCHEMA, Frame, Header, QuarantineNote
+from core.ledger import Counts
+from core.ports import Attachment, Bus, Judge, Settled, Source, WriterDesk
+from core.rate import Throttle
+from core.retry import backoff
+from core.signals import Level, signal
+from core.span import Span
+from core.status import SourceFacts, source_object
+
+CREDIT_BYTES = 96 << 20
+"""Frames of one source that may be on their way to a commit, in bytes of payload."""
+
+
+class Renewed(Exception):
+    """The writer or the bus began a new life; so does the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a connector is told once."""
+
+    facts: SourceFacts
+    mode: str
+    follow: bool
+    schema: str
+    rate_limit: float | None = None
+    span: Span | None = None
+    whole_batches: bool = False
+    """The source's marks hold only with all records of their batch (SQL)."""
+    patience_s: float = 15.0
+    """Batch mode: how long a source may be unavailable before the run gives it up."""
+
+
+class Connector:
+    """One source, from its system to the bus.
+
+    Args:
+        make_source: a fresh source for each epoch.
+        settlements: the writer's words to this source (topic ``settled.<source>``), endless.
+        line: the bus.
+        desk: the writer, for control calls.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        make_source: Callable[[], Source],
+        judge: Judge,
+        *,
+        line: Bus,
+        settlements: AsyncIterator[Settled],
+        desk: WriterDesk,
+        novelty: Novelty,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._job = job
+        self._make_source = make_source
+        self._judge = judge
+        self._line = line
+        self._settlements = settlements
+        self._desk = desk
+        self._novelty = novelty
+        self._clock = clock
+        self._throttle = Throttle(job.rate_limit) if job.rate_limit else None
+        self._books = Books(Attachment(boot="", epoch=0, resume=Resume(), base=Counts()))
+        self._source: Source | None = None
+        self._attached: Attachment | None = None
+        self._boots: set[str] = set()
+        self._changed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._renew: str | None = None
+        self._seq = 0
+        self._state = "starting"
+        self._last_error: dict[str, Any] | None = None
+        self._tally = Tally()
+
+    async def run(self) -> dict[str, Any]:
+        """Live epoch after epoch until drained or stopped; returns the final statistics.
+
+        Raises:
+            Retryable: batch mode, the source stayed away longer than ``patience_s``.
+            Permanent, ConfigError: calling again is of no use.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            beside = [self._hear(), self._watch_bus(), report(self._line, self.statistics)]
+            running = [tasks.create_task(one) for one in beside]
+            try:
+                await self._live()
+            finally:
+                for task in running:
+                    task.cancel()
+        await self._publish()
+        return self.statistics()
+
+    def stop(self) -> None:
+        """Read no more; ``run`` returns when what was sent is settled."""
+        self._stopping.set()
+        self._changed.set()
+
+    def statistics(self) -> dict[str, Any]:
+        """The ``stats`` message of this station."""
+        job = self._job
+        source = self._source.statistics() if self._source else None
+        ledger = self._books.ledger
+        return {
+            "station": f"connector:{job.facts.name}", "kind": "connector", "state": self._state, "pid": os.getpid(),
+            "epoch": self._attached.epoch if self._attached else 0,
+            "credit": {"used_bytes": self._books.bytes_in_flight, "capacity_bytes": CREDIT_BYTES},
+            "kernel": self._judge.kernel, **self._tally.as_dict(),
+            "detail": source.detail if source else "",
+            "bytes_read": source.bytes_read if source else 0,
+            "bytes_total": source.bytes_total if source else None,
+            "source": source_object(
+                job.facts, ledger.counts, state=self._state, in_flight=ledger.in_flight,
+                lag={
+                    "records": source.lag_records if source else None,
+                    "seconds": source.lag_seconds if source else None,
+                },
+                last_error=self._last_error,
+            ),
+        }  # fmt: skip
+
+    # --- epochs
+
+    async def _live(self) -> None:
+        waits, failing_since = backoff(), None
+        while True:
+            try:
+                await self._epoch()
+                return
+            except (Renewed, BusLost) as why:
+                await self._say("assay.source.recovered", f"goes on from the commit log: {why}")
+            except Permanent as error:
+                await self._fail(error, "failed", "error")
+                raise
+            except Retryable as error:
+                failing_since = failing_since or time.monotonic()
+                await self._fail(error, "waiting", "warning")
+                if not self._job.follow and time.monotonic() - failing_since > self._job.patience_s:
+                    await self._fail(error, "failed", "error")
+                    raise
+                await self._pause(next(waits))
+            else:
+                failing_since = None
+            finally:
+                await self._close_source()
+            if self._state == "running":
+                waits, failing_since = backoff(), None
+            if self._stopping.is_set():
+                return
+
+    async def _epoch(self) -> None:
+        await self._line.accept_boot()
+        self._attached = await self._desk.attach(self._job.facts.name)
+        self._boots.add(self._attached.boot)
+        self._books, self._seq, self._renew = Books(self._attached), 0, None
+        self._source = self._make_source()
+        await self._source.open(self._attached.resume)
+        self._state, self._last_error = "running", None
+        await self._say("assay.source.started", f"epoch {self._attached.epoch}")
+        while (batch := await self._next()) is not None:
+            await self._forward(batch)
+        await self._flush()
+        await self._until(lambda: self._books.in_flight == 0 and not self._books.bytes_in_flight)
+        self._state = "stopped" if self._stopping.is_set() else "drained"
+        if self._state == "drained":
+            await self._say("assay.source.drained", f"{self._books.ledger.counts.read:,} records in all")
+
+    async def _next(self) -> Batch | None:
+        """The next batch, when there is credit for it; None when drained or stopped."""
+        await self._until(lambda: self._books.bytes_in_flight < CREDIT_BYTES or self._stopping.is_set())
+        if self._stopping.is_set():
+            return None
+        assert self._source is not None
+        reading = asyncio.ensure_future(self._source.read())
+        stopping = asyncio.ensure_future(self._interrupted())
+        try:
+            await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                return reading.result()
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            self._check()
+            return None
+        finally:
+            stopping.cancel()
+            if not reading.done():
+                reading.cancel()
+
+    async def _forward(self, batch: Batch) -> None:
+        crashpoint("connector.read")
+        arrived = int(self._clock() * 1e6)
+        self._tally.events += len(batch) + batch.repeats
+        records = await asyncio.to_thread(judge_batch, self._judge, batch, arrived)
+        records, covers = within(records, batch.covers, self._job.span)
+        notes = [
+            QuarantineNote(q.what, q.reason, q.records, q.bytes_unread, q.path) for q in batch.quarantined
+        ]
+        if not (records.num_rows or covers or notes):
+            return
+        whole = bool(batch.attachments) or self._job.whole_batches
+        for piece, mine in pieces(records, covers, batch.partition, whole=whole):
+            await self._send(piece, mine, batch, notes, arrived)
+            notes = []
+        await self._novelty.look(records)
+        for refused in batch.quarantined:
+            await self._say(
+                "assay.file.quarantined", refused.reason, "error", file=refused.what, records=refused.records
+            )
+        if self._throttle:
+            await self._pause(self._throttle.spend(len(batch)))
+            self._check()
+
+    async def _send(
+        self, records: Any, covers: list[Any], batch: Batch, notes: list[QuarantineNote], arrived: int
+    ) -> None:
+        assert self._attached is not None
+        self._seq += 1
+        header = Header(
+            source=self._job.facts.name, dataset=self._job.facts.dataset, epoch=self._attached.epoch, seq=self._seq,
+            mode=self._job.mode, arrived_us=arrived, schema=self._job.schema, rules=self._judge.version,
+            content_type=batch.content_type, tiers=counts_by_tier(records), covers=covers,
+            marks={batch.partition: batch.mark}, quarantined=notes, attachments=dict(batch.attachments),
+            resumes=self._resumes() if self._seq == 1 else [],
+        )  # fmt: skip
+        await self._ship(Frame(header, records), arrived)
+        self._tally.judged(records, header.tiers)
+        crashpoint("connector.sent")
+
+    async def _ship(self, frame: Frame, arrived: int) -> None:
+        header = frame.header
+        size = (await asyncio.to_thread(lambda: frame.size_bytes)) if header.rows > 512 else frame.size_bytes
+        self._check()
+        self._books.send(Sent(header.seq, header.read, size, arrived, dict(header.marks)))
+        await self._line.send(frame)
+
+    async def _flush(self) -> None:
+        """An empty last frame: commit without waiting for the window."""
+        assert self._attached is not None
+        self._seq += 1
+        header = Header(
+            source=self._job.facts.name, dataset=self._job.facts.dataset, epoch=self._attached.epoch, seq=self._seq,
+            mode=self._job.mode, arrived_us=int(self._clock() * 1e6), schema=self._job.schema,
+            rules=self._judge.version, last=True,
+        )  # fmt: skip
+        await self._ship(
+            Frame(header, pa.RecordBatch.from_pylist([], schema=FRAME_SCHEMA)), header.arrived_us
+        )
+
+    def _resumes(self) -> list[tuple[str, int]]:
+        assert self._attached is not None
+        return [(partition, ranges.end) for partition, ranges in self._attached.resume.coverage.items()][:100]
+
+    # --- what comes back
+
+    async def _hear(self) -> None:
+        async for settled in self._settlements:
+            attached = self._attached
+            if attached is None or settled.source != self._job.facts.name:
+                continue
+            if settled.boot != attached.boot:
+                if settled.boot not in self._boots:
+                    self._wake("the writer began a new life")
+            elif settled.epoch == attached.epoch:
+                await self._settle(settled)
+
+    async def _watch_bus(self) -> None:
+        while True:
+            await self._line.until_lost()
+            self._wake("the bus began a new life")
+            await self._line.accept_boot()
+
+    async def _settle(self, settled: Settled) -> None:
+        done = self._books.settle(settled)
+        now = self._clock() * 1e6
+        self._tally.settled([(now - sent.arrived_us) / 1000 for sent in done if sent.read])
+        if done and self._source:
+            crashpoint("connector.acked")
+            marks = {partition: mark for sent in done for partition, mark in sent.marks.items()}
+            await self._source.ack(marks)
+        self._changed.set()
+
+    def _wake(self, why: str) -> None:
+        self._renew = why
+        self._changed.set()
+
+    def _check(self) -> None:
+        if self._renew:
+            raise Renewed(self._renew)
+
+    async def _interrupted(self) -> None:
+        await self._until(self._stopping.is_set)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait for ``condition``, or raise ``Renewed``."""
+        while True:
+            self._check()
+            if condition():
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, unless stopped."""
+        if seconds > 0:
+            try:
+                await asyncio.wait_for(self._stopping.wait(), seconds)
+            except TimeoutError:
+                return
+
+    # --- words and numbers
+
+    async def _publish(self) -> None:
+        await self._line.post("stats", msgspec.json.encode(self.statistics()))
+
+    async def _fail(self, error: AssayError, state: str, level: Level) -> None:
+        self._state = state
+        self._last_error = {"code": error.code, "message": error.message, "at": self._clock()}
+        await self._say(
+            f"assay.source.{'failed' if state == 'failed' else 'waiting'}", str(error), level, code=error.code
+        )
+
+    async def _say(self, kind: str, message: str, level: Level = "info", **facts: Any) -> None:
+        name = self._job.facts.name
+        await self._line.say(
+            signal(kind, name, f"{name}: {message}", source=f"/sources/{name}", level=level, **facts)
+        )
+
+    async def _close_source(self) -> None:
+        if self._source is not None:
+            await self._source.close()

@@ -1,0 +1,71 @@
+"""Ray handles by name, behind the ports that stations speak to."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from core.errors import AssayError, StoreUnavailable
+from core.ports import Attachment
+
+NAMESPACE = "assay"
+
+
+class Desk:
+    """Control calls to a named station, whichever life of it is running.
+
+    Raises (every call):
+        StoreUnavailable: it is not there now; call again.
+    """
+
+    def __init__(self, station: str) -> None:
+        self._station = station
+        self._handle: Any = None
+
+    async def call(self, method: str, *args: Any) -> Any:
+        """Call ``method`` of the station."""
+        try:
+            if self._handle is None:
+                self._handle = await asyncio.to_thread(ray.get_actor, self._station, NAMESPACE)
+            return await getattr(self._handle, method).remote(*args)
+        except RayTaskError as error:
+            if isinstance(error.cause, AssayError):
+                raise error.cause from None
+            raise
+        except (RayActorError, ValueError) as error:
+            self._handle = None
+            raise StoreUnavailable(f"`{self._station}` is not there now", "E905") from error
+
+
+class WriterHandle(Desk):
+    """``core.ports.WriterDesk`` over Ray."""
+
+    def __init__(self) -> None:
+        super().__init__("writer")
+
+    async def attach(self, source: str) -> Attachment:
+        answer: Attachment = await self.call("attach", source)
+        return answer
+
+
+class RegistryHandle(Desk):
+    """What stations ask of and tell the registry."""
+
+    def __init__(self) -> None:
+        super().__init__("registry")
+
+    async def get(self, subject: str, version: int | None = None) -> Any:
+        """The registered schema of ``subject``, the newest one by default."""
+        return await self.call("get", subject, version)
+
+    async def noticed(self, subject: str, fields: dict[str, str], source: str) -> None:
+        """Unknown fields in arriving data."""
+        await self.call("noticed", subject, fields, source)
+
+
+async def bus_endpoint() -> Any:
+    """Where the bus of this cluster listens, for a subscriber in another job."""
+    return await Desk("bus").call("endpoint")

@@ -1,0 +1,46 @@
+"""What a run is: told to every station once, when it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from config.models import Config
+from core.span import Span
+from core.status import SourceFacts
+
+STATIONS = ("bus", "registry", "writer", "bridge")
+"""Beside one ``connector:<source>`` a source, and the supervisor that keeps them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run of Assay on one data directory."""
+
+    config: Config
+    root: Path
+    mode: str
+    """``batch`` or ``event``"""
+    sources: tuple[str, ...]
+    bus_address: str
+    """Where the bus listens, the same over all of its lives."""
+    span: Span | None = None
+    secrets: tuple[str, ...] = ()
+    """Values that no log and no page may show."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def follow(self) -> bool:
+        """Whether sources are watched for ever."""
+        return self.mode == "event"
+
+    @property
+    def connectors(self) -> tuple[str, ...]:
+        """Station names of the sources."""
+        return tuple(f"connector:{name}" for name in self.sources)
+
+    def facts(self, source: str) -> SourceFacts:
+        """Name, type and dataset of a source."""
+        settings = self.config.sources[source]
+        return SourceFacts(source, settings.type, settings.dataset)

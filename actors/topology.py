@@ -1,0 +1,184 @@
+"""Ray: where the stations live. With actors/handles.py the only place that knows it.
+
+Each station is a plain class of actors/stations.py that becomes a named actor in namespace ``assay``. Restarting is
+the supervisor's, not Ray's, because a restarted station must ask where to go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
+
+from actors.plan import Plan
+from actors.stations import (
+    BridgeStation,
+    BusStation,
+    ConnectorStation,
+    RegistryStation,
+    SupervisorStation,
+    WriterStation,
+)
+from actors.supervisor import Died
+from core.errors import AssayError, ConfigError
+
+NAMESPACE = "assay"
+CHECKOUT = Path(__file__).resolve().parent.parent
+STATIONS: dict[str, type] = {
+    "bus": BusStation, "registry": RegistryStation, "writer": WriterStation, "bridge": BridgeStation,
+}  # fmt: skip
+
+
+def in_cluster() -> bool:
+    """Whether a running Ray was given: by ``ray job submit`` or by ``RAY_ADDRESS``."""
+    return bool(os.environ.get("RAY_ADDRESS"))
+
+
+def connect(*, insecure: bool = False) -> None:
+    """Join the given Ray, or start a private one that ends with this process.
+
+    Raises:
+        ConfigError: a given cluster without token authentication, unless ``insecure``.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    quiet = {
+        "namespace": NAMESPACE,
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "configure_logging": False,
+    }
+    if in_cluster():
+        mode = os.environ.get("RAY_AUTH_MODE", "")
+        if mode.lower() != "token" and not insecure:
+            raise ConfigError(
+                "the running Ray has no token authentication (`RAY_AUTH_MODE` is not `token`): whoever reaches it can run"
+                " code on it; start it with RAY_AUTH_MODE=token, or pass `--insecure-ray`",
+                "E120",
+            )
+        ray.init(address="auto", **quiet)
+        return
+    os.environ["RAY_AUTH_MODE"] = "token"
+    paths = [str(CHECKOUT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    cpus = max(2, os.cpu_count() or 2)
+    ray.init(address="local", include_dashboard=False, num_cpus=cpus, object_store_memory=80 << 20, **quiet)
+
+
+def disconnect() -> None:
+    """Leave Ray; a private one ends."""
+    ray.shutdown()
+
+
+class Actor:
+    """A station that runs as a Ray actor."""
+
+    def __init__(self, name: str, handle: Any, pid: int) -> None:
+        self.name = name
+        self.pid = pid
+        self._handle = handle
+        self._run = handle.run.remote()
+
+    async def finished(self) -> Any:
+        return await translated(self.name, self._run)
+
+    async def call(self, method: str, *args: Any) -> Any:
+        return await translated(self.name, getattr(self._handle, method).remote(*args))
+
+    def kill(self) -> None:
+        ray.kill(self._handle)
+
+
+async def translated(name: str, reference: Awaitable[Any]) -> Any:
+    """The value of a Ray reference; Ray's own exceptions as ``Died`` or as the AssayError they carry."""
+    try:
+        return await reference
+    except RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, AssayError):
+            raise cause from None
+        raise AssayError(f"`{name}` failed: {cause!r}", "E900") from error
+    except (RayActorError, ActorDiedError, ActorUnavailableError) as error:
+        raise Died(f"the process of `{name}` ended ({_first_line(error)})") from None
+
+
+def _first_line(error: Exception) -> str:
+    for line in str(error).splitlines():
+        if "Worker" in line or "killed" in line or "exit" in line:
+            return line.strip()[:160]
+    return type(error).__name__
+
+
+class RaySpawner:
+    """Puts stations on Ray, those that touch the data directory on the node that holds it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    async def start(self, station: str) -> Actor:
+        kind, _, source = station.partition(":")
+        if kind == "connector":
+            return await spawn(station, ConnectorStation, self._plan, source)
+        return await spawn(station, STATIONS[kind], self._plan)
+
+
+async def spawn(name: str, cls: type, *args: Any) -> Actor:
+    """Create the actor and wait until it is ready.
+
+    Raises:
+        Died, AssayError: it did not get ready.
+    """
+    await _gone(name)
+    options: dict[str, Any] = {"name": name, "namespace": NAMESPACE, "num_cpus": 0, "max_concurrency": 64}
+    here = ray.get_runtime_context().get_node_id()
+    options["label_selector"] = {"ray.io/node-id": here}
+    handle = ray.remote(cls).options(**options).remote(*args)
+    pid = await translated(name, handle.ready.remote())
+    return Actor(name, handle, pid)
+
+
+async def _gone(name: str) -> None:
+    """Wait until a dead actor's name is free."""
+    for _ in range(100):
+        try:
+            ray.get_actor(name, namespace=NAMESPACE)
+        except ValueError:
+            return
+        await asyncio.sleep(0.05)
+
+
+class Run:
+    """The driver's hold on a run: the supervisor actor, started again should it die."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._actor: Actor | None = None
+        self._stopped = False
+        self.restarts = 0
+
+    async def run(self, *, on_death: Callable[[str], None]) -> dict[str, Any]:
+        """Until the supervisor says that the run is over. Its death takes the stations along; all begin again."""
+        while True:
+            self._actor = await spawn("supervisor", SupervisorStation, self._plan)
+            if self._stopped:
+                await self._actor.call("stop")
+            try:
+                result: dict[str, Any] = await self._actor.finished()
+                return result
+            except Died as death:
+                if self._stopped:
+                    raise AssayError(f"the supervisor died while stopping: {death}", "E904") from death
+                self.restarts += 1
+                on_death(str(death))
+
+    async def stop(self) -> None:
+        """End in order."""
+        self._stopped = True
+        if self._actor:
+            await self._actor.call("stop")

@@ -1,0 +1,174 @@
+"""The driver: one run from the first actor to the last number. Everything that watches a run hangs here.
+
+The stations say their numbers and signals on the bus; the driver hears them as any lossy subscriber would, folds
+them into the status document, shows it (terminal, page, ``state/status.json``), and ends the run in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actors import topology
+from actors.plan import Plan
+from core.errors import AssayError
+from core.ledger import Counts
+from core.line import Line
+from core.redact import redact_value
+from core.signals import Signal
+from core.status import StatusBoard
+from store.durable import replace_file
+
+log = logging.getLogger("assay.driver")
+LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class Driver:
+    """Watches one run.
+
+    Args:
+        stored: counts in the manifests before the run, by source.
+        show: called with the status document about five times a second (progress, page).
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        stored: Mapping[str, Counts],
+        *,
+        show: Callable[[dict[str, Any]], None],
+        hear: Callable[[str, Any], None] = lambda topic, body: None,
+    ) -> None:
+        self._plan = plan
+        self._run = topology.Run(plan)
+        self._show = show
+        self._hear = hear
+        self._stopping = asyncio.Event()
+        self._signals = 0
+        self._line: Line | None = None
+        self.interrupted = False
+        self.board = StatusBoard(
+            mode=plan.mode,
+            sources=[plan.facts(name) for name in plan.sources],
+            stored=stored,
+            started_at=time.time(),
+        )
+
+    async def run(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Run until over or stopped.
+
+        Returns:
+            The final status document, and the supervisor's result (``errors`` by station).
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._signalled, number)
+        watching = [asyncio.create_task(self._listen()), asyncio.create_task(self._publish())]
+        running = asyncio.create_task(self._run.run(on_death=self._supervisor_died))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not running.done():
+                self.board.state = "draining"
+                await self._run.stop()
+            result = await running
+            for message in result["statistics"]:
+                self.board.take(message)
+            self.board.state = "failed" if result["errors"] else "done"
+        except BaseException:
+            self.board.state = "failed"
+            raise
+        finally:
+            for task in (*watching, stopping):
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+            if self._line:
+                await self._line.close()
+            self._store(self.board.document())
+        document = self.board.document()
+        self._show(document)
+        return document, result
+
+    def stop(self) -> None:
+        """End the run in order."""
+        self._stopping.set()
+
+    def _signalled(self, number: int) -> None:
+        """First: end in order. Second: end now; what is committed stays committed."""
+        self._signals += 1
+        self.interrupted = self.interrupted or number == signal.SIGINT
+        if self._signals > 1:
+            topology.disconnect()
+            os._exit(130 if self.interrupted else 143)
+        self.stop()
+
+    def _supervisor_died(self, why: str) -> None:
+        log.error("the supervisor died (%s); every station starts again from the commit log", why)
+
+    async def _listen(self) -> None:
+        from core.bus_messages import Filter
+
+        self._line = await open_line(self._plan, "driver")
+        heard = await self._line.subscribe(Filter(topic=("stats", "system")), name="driver", lossless=False)
+        async for item in heard:
+            if item.kind == "signal":
+                self._log(item.signal)
+                self._hear("system", item.signal)
+            elif item.kind == "post":
+                self.board.take(msgspec.json.decode(item.body))
+                self._hear(item.topic, bytes(item.body))
+
+    async def _publish(self) -> None:
+        """Show five times a second, store once a second."""
+        turn = 0
+        while True:
+            document = self.board.document()
+            self._show(document)
+            if turn % 5 == 0:
+                await asyncio.to_thread(self._store, document)
+            turn += 1
+            await asyncio.sleep(0.2)
+
+    def _store(self, document: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # a full disk must not end the watching
+            replace_file(
+                status_path(self._plan.root), msgspec.json.encode(redact_value(document)), durable=False
+            )
+
+    def _log(self, said: Signal) -> None:
+        if said.type in {"assay.batch.committed", "assay.batch.scored"}:
+            level = logging.DEBUG
+        else:
+            level = LEVELS[said.level]
+        log.log(
+            level,
+            "%s",
+            said.data.get("message", said.type),
+            extra={"event": said.type, "source": said.subject},
+        )
+
+
+async def open_line(plan: Plan, name: str) -> Line:
+    """A line to the run's bus; usable before the bus is up."""
+    from core.wire import Endpoint
+
+    line = Line(Endpoint(address=plan.bus_address), name)
+    await line.open()
+    return line
+
+
+def status_path(root: Path) -> Path:
+    """Where a run keeps its status for ``assay status``."""
+    return root / "state" / "status.json"
+
+
+__all__ = ["AssayError", "Driver", "open_line", "status_path"]

@@ -1,0 +1,78 @@
+"""One run a data directory: the kernel's own lock on ``state/lock``, gone with the process that holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from core.errors import Locked, StoreUnavailable
+
+
+class RunLock:
+    """Holds ``<root>/state/lock`` while entered.
+
+    Raises:
+        Locked: another process holds it (E902, exit 75).
+        StoreUnavailable: the directory cannot be written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / "state" / "lock"
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> RunLock:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the data directory `{self._path.parent.parent}` cannot be written ({error.strerror}); make it writable"
+                " or name another with --data-dir",
+                "E701",
+            ) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(self._path)
+            self._file.close()
+            raise Locked(
+                f"another run holds `{self._path.parent.parent}` ({holder}); stop it first, or use another --data-dir"
+            ) from None
+        self._file.seek(0)
+        self._file.truncate()
+        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}, self._file)
+        self._file.flush()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file:
+            self._file.close()
+
+
+def held(root: Path) -> bool:
+    """Whether a living process holds the lock of ``root``."""
+    path = root / "state" / "lock"
+    try:
+        with path.open("r", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _holder(path: Path) -> str:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {facts['pid']} on {facts['host']}"
+    except (OSError, ValueError, KeyError):
+        return "an unknown process"
