@@ -4,10 +4,12 @@ AssayError
 ├─ ConfigError          the file or a flag is wrong             -> exit 2
 ├─ Retryable            the same call may work later
 │  ├─ SourceUnavailable a source is down, or a glob matches nothing (-> exit 4 when it stays so)
-│  └─ StoreUnavailable  a store does not take writes            (-> exit 5 when it stays so)
+│  ├─ StoreUnavailable  a store does not take writes            (-> exit 5 when it stays so)
+│  └─ BusLost           the bus forgot frames it had taken: take a new epoch
 ├─ Permanent            the same call never will
 │  ├─ BadFile           a whole file cannot be used             -> quarantined
-│  └─ BadSchema         a schema document cannot be used        -> exit 2
+│  ├─ BadSchema         a schema document cannot be used        -> exit 2
+│  └─ SubscriptionEnded the bus gave a slow or absent subscriber up
 ├─ Fenced               somebody newer owns this source: stop quietly
 └─ Locked               another run holds the data directory    -> exit 75
 
@@ -68,6 +70,12 @@ class StoreUnavailable(Retryable):
     code = "E700"
 
 
+class BusLost(Retryable):
+    """The bus is away, or forgot frames that it had taken; their sources take new epochs."""
+
+    code = "E903"
+
+
 class Permanent(AssayError):
     """The same call never will work."""
 
@@ -82,6 +90,12 @@ class BadSchema(Permanent):
     """A schema document that cannot be compiled."""
 
     code = "E500"
+
+
+class SubscriptionEnded(Permanent):
+    """The bus gave this subscriber up; what it missed is in the tables."""
+
+    code = "E904"
 
 
 class Fenced(AssayError):

@@ -1,0 +1,300 @@
+"""The event manager: topics, subscriptions, fan-out, credit; and the queue behind them, in memory or on disk.
+
+Every station and every subscriber of a user has one line (``core.line``) to the bus's one ROUTER socket. A frame
+is taken, written to the log and synced where ``queue`` is ``disk``, numbered, and offered to each subscriber whose
+filter it passes. The bytes are never copied or looked into; routing reads the header alone.
+
+If the bus dies: with ``memory`` it comes back with another lineage, and all sources take new epochs; with
+``disk`` it reads its log again, and lines send what was not confirmed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import stat
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import zmq
+
+from actors.bus_backlog import Backlog
+from actors.bus_items import Item, wants
+from actors.bus_report import BusStatistics, SubscriberStatistics, Topics
+from actors.bus_subscribers import Lossless, Lossy, Subscriber
+from core import bus_messages as words
+from core.crash import crashpoint
+from core.frame import decode_header
+from core.line import Endpoint
+from core.signals import Signal, signal
+from core.signals import decode as decode_signal
+from core.signals import encode as encode_signal
+from core.wire import Wire, socket_of
+
+log = logging.getLogger(__name__)
+
+AWAY_S = 60.0
+"""A lossless subscriber that is silent for longer is ended."""
+LOSSY_AWAY_S = 10.0
+TICK_S = 0.25
+
+
+class Bus:
+    """One per system.
+
+    Args:
+        address: ``ipc://path`` (the same after a restart, so that lines find it again) or ``tcp://host:port``
+            (port 0: any).
+        queue: what becomes of frames when the bus dies.
+        directory: the log, backlogs and keys; made when needed.
+        backlog_bytes: what one lossless subscriber may keep the bus from forgetting.
+        curve: lines need the server key (for tcp).
+        away_s: how long a lossless subscriber may be silent.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        queue: Literal["memory", "disk"] = "memory",
+        directory: Path = Path("data/state/bus"),
+        backlog_bytes: int = 10 << 30,
+        *,
+        curve: bool = False,
+        away_s: float = AWAY_S,
+    ) -> None:
+        self.boot = uuid.uuid4().hex
+        self.lineage = self.boot
+        self.endpoint: Endpoint | None = None
+        self._address = address
+        self._queue = queue
+        self._directory = directory
+        self._backlog_bytes = backlog_bytes
+        self._curve = curve
+        self._away_s = away_s
+        self._wire: Wire | None = None
+        self._subscribers: dict[str, Subscriber] = {}
+        self._ended: dict[str, str] = {}
+        self._ended_total = 0
+        self._seen: dict[bytes, int] = {}
+        self._heard: dict[bytes, float] = {}
+        # Numbers rise over all lives of the bus, so that an old one never means a new item.
+        self._number = int(time.time() * 1000) << 20
+        self._topics = Topics()
+        self._stop = asyncio.Event()
+
+    # ---- life
+    async def start(self) -> Endpoint:
+        """Listen. Returns where, for ``state/bus.json``."""
+        socket = socket_of(zmq.ROUTER, ROUTER_MANDATORY=1, ROUTER_HANDOVER=1)
+        key = self._make_room(socket)
+        socket.bind(self._address)
+        bound = socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
+        if bound.startswith("ipc://"):
+            Path(bound.removeprefix("ipc://")).chmod(stat.S_IRUSR | stat.S_IWUSR)
+        self.endpoint = Endpoint(bound, key)
+        self._wire = Wire(socket, self._hear)
+        return self.endpoint
+
+    async def run(self) -> None:
+        """Work until ``close``: write the log, look for subscribers that went away, publish statistics."""
+        async with asyncio.TaskGroup() as work:
+            work.create_task(self._tick())
+
+    async def close(self) -> None:
+        """Stop. What subscribers did not get yet is kept with ``disk``, and gone with ``memory``. Safe twice."""
+        self._stop.set()
+        for subscriber in list(self._subscribers.values()):
+            subscriber.close()
+        self._subscribers.clear()
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+    def statistics(self) -> BusStatistics:
+        """Numbers of now."""
+        return BusStatistics(
+            boot=self.boot, lineage=self.lineage, queue=self._queue, lines=len(self._heard),
+            subscribers=[SubscriberStatistics.of(one) for one in self._subscribers.values()],
+            ended=self._ended_total, topics=self._topics.statistics(), queue_bytes=0,
+        )  # fmt: skip
+
+    # ---- hearing
+    def _hear(self, parts: list[zmq.Frame]) -> None:
+        peer = parts[0].bytes
+        try:
+            self._act(peer, words.decode_to_bus(parts[1].buffer), parts[2:])
+        except (msgspec.DecodeError, msgspec.ValidationError, IndexError) as failed:
+            log.warning(
+                "a message that is none was left out: %s",
+                failed,
+                extra={"peer": peer.decode(errors="replace")},
+            )
+
+    def _act(self, peer: bytes, what: words.ToBus, parts: list[zmq.Frame]) -> None:
+        match what:
+            case words.Publish(kind="frame"):
+                self._take_frame(peer, what, parts)
+            case words.Took(id=target, taken=taken, done=done):
+                if (subscriber := self._subscribers.get(target)) is not None:
+                    subscriber.took(taken, done)
+            case words.Publish():
+                self._take_small(what, parts)
+            case words.Ping():
+                self._answer(peer, what)
+            case words.Subscribe():
+                self._subscribe(peer, what)
+            case words.Unsubscribe(id=target):
+                if (subscriber := self._subscribers.pop(target, None)) is not None:
+                    subscriber.close()
+
+    def _answer(self, peer: bytes, ping: words.Ping) -> None:
+        self._heard[peer] = time.monotonic()
+        mine = {one.asked.id: one.nth for one in self._subscribers.values() if one.peer == peer}
+        seen = self._seen.get(peer, 0)
+        pong = words.Pong(ping.number, self.boot, self.lineage, False, ping.sent, seen, mine)
+        self._send(peer, [words.encode(pong)])
+
+    def _take_frame(self, peer: bytes, what: words.Publish, parts: list[zmq.Frame]) -> None:
+        seen = self._seen.get(peer, 0)
+        if what.boot != self.boot or what.number not in (1, seen + 1):
+            return  # meant for an earlier life, or one before it is missing; the line learns it from the next pong
+        self._seen[peer] = what.number
+        crashpoint("bus.taken")
+        item = self._item("frame", what.topic, parts[:2])
+        item.header = decode_header(parts[0].buffer)
+        self._route(item)
+
+    def _take_small(self, what: words.Publish, parts: list[zmq.Frame]) -> None:
+        item = self._item(what.kind, what.topic, parts[:1])
+        if what.kind == "signal":
+            item.type = decode_signal(parts[0].buffer).type
+        self._route(item)
+
+    def _item(self, kind: words.Kind, topic: str, parts: list[Any]) -> Item:
+        self._number += 1
+        return Item(kind, topic, self._number, 0, sum(len(part) for part in parts), parts)
+
+    def _route(self, item: Item) -> None:
+        item.seq = self._topics.count(item)
+        for subscriber in list(self._subscribers.values()):
+            if wants(subscriber.asked.wanted, item):
+                subscriber.offer(item)
+
+    def _send(self, peer: bytes, parts: list[Any]) -> bool:
+        return self._wire is not None and self._wire.send([peer, *parts])
+
+    # ---- subscribing
+    def _subscribe(self, peer: bytes, asked: words.Subscribe) -> None:
+        self._heard[peer] = time.monotonic()
+        if asked.id in self._ended:
+            self._send(peer, [words.encode(words.Ended(asked.id, self._ended[asked.id]))])
+            return
+        known = self._subscribers.get(asked.id) or self._of_that_name(asked)
+        resumed = known is not None
+        if known is None:
+            known = self._new_subscriber(peer, asked)
+        else:
+            del self._subscribers[known.asked.id]
+            known.move(peer, asked)
+        self._subscribers[asked.id] = known
+        self._send(peer, [words.encode(words.Subscribed(asked.id, resumed))])
+        known.pump()
+
+    def _of_that_name(self, asked: words.Subscribe) -> Subscriber | None:
+        """A lossless subscriber of the same name whose process has died, or is told that it was replaced."""
+        for one in self._subscribers.values():
+            if isinstance(one, Lossless) and asked.lossless and one.asked.name == asked.name:
+                self._send(
+                    one.peer, [words.encode(words.Ended(one.asked.id, "another subscriber took its name"))]
+                )
+                return one
+        return None
+
+    def _new_subscriber(self, peer: bytes, asked: words.Subscribe) -> Subscriber:
+        if not asked.lossless:
+            return Lossy(peer, asked, self._send)
+        backlog = Backlog(self._directory / "backlog" / asked.id)
+        limit = None if asked.durable else self._backlog_bytes
+        return Lossless(
+            peer, asked, self._send, store=backlog, keep_until_done=False, limit_bytes=limit, end=self._end
+        )
+
+    def _end(self, subscriber: Subscriber, why: str) -> None:
+        """Give a subscriber up, and say so to it and to everybody."""
+        asked = subscriber.asked
+        if self._subscribers.pop(asked.id, None) is None:
+            return
+        subscriber.close()
+        self._ended_total += 1
+        self._ended[asked.id] = why
+        while len(self._ended) > 1000:
+            del self._ended[next(iter(self._ended))]
+        self._send(subscriber.peer, [words.encode(words.Ended(asked.id, why))])
+        said = signal(
+            "assay.subscriber.ended", asked.name, f"subscriber `{asked.name}` was ended: {why}",
+            source="/stations/bus", level="warning", delivered=subscriber.delivered,
+        )  # fmt: skip
+        log.warning("subscriber ended", extra={"subscriber": asked.name, "reason": why})
+        # Not from within the fan-out that found the backlog full: others would get the signal before the frame.
+        asyncio.get_running_loop().call_soon(self._say, said)
+
+    def _say(self, said: Signal) -> None:
+        item = self._item("signal", words.SYSTEM, [encode_signal(said)])
+        item.type = said.type
+        self._route(item)
+
+    # ---- beside
+    async def _tick(self) -> None:
+        while not self._stop.is_set():
+            self._look_for_the_absent()
+            self._topics.tick(time.monotonic())
+            body = {"station": "bus", "kind": "bus", "state": "running", "pid": os.getpid()}
+            body |= msgspec.to_builtins(self.statistics())
+            self._route(self._item("post", "stats", [msgspec.json.encode(body)]))
+            await _wait(self._stop, TICK_S)
+
+    def _look_for_the_absent(self) -> None:
+        now = time.monotonic()
+        for one in list(self._subscribers.values()):
+            away = now - self._heard.get(one.peer, 0.0)
+            if isinstance(one, Lossy) and away > LOSSY_AWAY_S:
+                del self._subscribers[one.asked.id]
+            elif isinstance(one, Lossless) and not one.asked.durable and away > self._away_s:
+                self._end(one, f"it was away for {away:.0f} s")
+        for peer in [peer for peer, heard in self._heard.items() if now - heard > 2 * self._away_s]:
+            del self._heard[peer]
+            self._seen.pop(peer, None)
+
+    def _make_room(self, socket: Any) -> bytes | None:
+        """Directories and keys; returns the server key if there is one."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        if self._address.startswith("ipc://"):
+            Path(self._address.removeprefix("ipc://")).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _server_key(socket, self._directory / "curve.json") if self._curve else None
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+def _server_key(socket: Any, path: Path) -> bytes:
+    """The bus's key pair, the same after a restart, so that lines find their way back."""
+    if path.exists():
+        public, secret = msgspec.json.decode(path.read_bytes(), type=tuple[bytes, bytes])
+    else:
+        public, secret = zmq.curve_keypair()
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(msgspec.json.encode((public, secret)))
+    socket.setsockopt(zmq.CURVE_SERVER, 1)
+    socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
+    return bytes(public)
+
+
+__all__ = ["Bus"]
