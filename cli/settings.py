@@ -5,24 +5,28 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from cli.compiling import compile_all
 from config import load, logs
 from config.complaints import near
 from config.models import Config
 from core.errors import ConfigError
 
 
-def settings(args: argparse.Namespace) -> Config:
+def settings(args: argparse.Namespace, *, compiled: bool = False) -> Config:
     """The configuration a command works with; logging is configured as a side effect.
 
     Args:
         args: with ``config``, ``data_dir``, ``log_format``; ``source``, ``host`` and ``port`` where a command has them.
+        compiled: compile each dataset's schema and rules too, so that a fault there is found before anything starts.
 
     Raises:
         ConfigErrors: faults of the file.
-        ConfigError: E116 an unknown ``--source``, E119 logging.
+        ConfigError: E146 an unknown ``--source``, E149 logging.
     """
     logs.configure(form=args.log_format)
-    config = load.load(args.config, data_dir=args.data_dir)
+    config, places = load.load_with_places(args.config, data_dir=args.data_dir)
+    if compiled:
+        compile_all(config, places)
     if config.logging is not None and Path(config.logging).exists():
         logs.configure(Path(config.logging), args.log_format)
     config = only(config, getattr(args, "source", []))
@@ -34,11 +38,11 @@ def only(config: Config, names: list[str]) -> Config:
     """``config`` with the named sources only; all of them when none is named.
 
     Raises:
-        ConfigError: E116, a name that is no source.
+        ConfigError: E146, a name that is no source.
     """
     for name in names:
         if name not in config.sources:
-            raise ConfigError(f"`--source {name}`: no such source; {near(name, config.sources)}", "E116")
+            raise ConfigError(f"`--source {name}`: no such source; {near(name, config.sources)}", "E146")
     if not names:
         return config
     return config.model_copy(

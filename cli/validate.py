@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from pathlib import Path
 
+from cli.compiling import compile_all
 from cli.exits import OK
 from cli.parser import config_arguments
 from cli.settings import only
 from config import load, logs
-from config.faults import ConfigErrors, Fault
-from config.models import Config, Dataset
-from config.places import Places
-from core.errors import AssayError
 from core.redact import redact
 
 NAME = "validate"
@@ -30,45 +25,11 @@ def run(args: argparse.Namespace) -> int:
     logs.configure(form=args.log_format)
     config, places = load.load_with_places(args.config, data_dir=args.data_dir)
     only(config, getattr(args, "source", []))
-    faults = list(compile_faults(config, places))
-    if faults:
-        raise ConfigErrors(faults)
+    compile_all(config, places)
     print(
         redact(f"config is valid: {_count(config.sources, 'source')}, {_count(config.datasets, 'dataset')}")
     )
     return OK
-
-
-def compile_faults(config: Config, places: Places) -> Iterator[Fault]:
-    """What compiling each dataset's schema and rules finds."""
-    for name, dataset in config.datasets.items():
-        found = list(_rule_faults(name, dataset, places))
-        yield from found
-        if not found:
-            yield from _judge_faults(name, dataset, places)
-
-
-def _rule_faults(name: str, dataset: Dataset, places: Places) -> Iterator[Fault]:
-    from quality.rules import check_rule
-
-    for number, rule in enumerate(dataset.rules):
-        try:
-            check_rule(rule.model_dump())
-        except AssayError as error:
-            place = places.at("datasets", name, "rules", number, "check")
-            yield Fault(places.file, *place, error.code, f"rule `{rule.id}`: {error.message}")
-
-
-def _judge_faults(name: str, dataset: Dataset, places: Places) -> Iterator[Fault]:
-    from quality import compile_judge
-    from quality.spec import JudgeSpec
-
-    schema = Path(str(dataset.schema_))
-    try:
-        compile_judge(schema.read_bytes(), JudgeSpec.from_mapping(dataset.model_dump(by_alias=True)))
-    except AssayError as error:
-        place = places.at("datasets", name, "schema")
-        yield Fault(places.file, *place, error.code, f"dataset `{name}` (`{schema}`): {error.message}")
 
 
 def _count(things: object, word: str) -> str:

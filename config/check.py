@@ -32,14 +32,14 @@ def check(document: Document, data: dict[str, Any]) -> None:
             _bad_name(document, places.key("datasets", name), "dataset", name, "digits and `_`")
         elif "_by_" in name:
             why = "holds `_by_`, which names aggregates; choose another name"
-            document.fault(places.key("datasets", name), "E110", f"the dataset name `{name}` {why}")
+            document.fault(places.key("datasets", name), "E140", f"the dataset name `{name}` {why}")
     _references(document, sources, datasets)
     _schemas(document, datasets)
     _rule_ids(document, datasets)
     logging = data.get("logging")
     if isinstance(logging, str) and not FilePath(logging).is_file():
         message = f"the logging document `{logging}` does not exist below `{FilePath.cwd()}`"
-        document.fault(places.at("logging"), "E119", message)
+        document.fault(places.at("logging"), "E149", message)
 
 
 def _references(document: Document, sources: dict[str, Any], datasets: dict[str, Any]) -> None:
@@ -50,7 +50,7 @@ def _references(document: Document, sources: dict[str, Any], datasets: dict[str,
         place = document.places.at("sources", name, "dataset")
         if dataset not in datasets:
             hint = near(dataset, datasets)
-            document.fault(place, "E115", f"the dataset `{dataset}` is not defined below `datasets:`; {hint}")
+            document.fault(place, "E145", f"the dataset `{dataset}` is not defined below `datasets:`; {hint}")
 
 
 def _schemas(document: Document, datasets: dict[str, Any]) -> None:
@@ -59,11 +59,11 @@ def _schemas(document: Document, datasets: dict[str, Any]) -> None:
         if dataset is None or (isinstance(dataset, dict) and schema is None):
             place = document.places.key("datasets", name)
             message = f"the dataset `{name}` names no schema; write `schema: schemas/{name}.json`"
-            document.fault(place, "E115", message)
+            document.fault(place, "E145", message)
         elif isinstance(schema, str) and not FilePath(schema).is_file():
             place = document.places.at("datasets", name, "schema")
             message = f"the schema file `{schema}` does not exist below `{FilePath.cwd()}`"
-            document.fault(place, "E115", message)
+            document.fault(place, "E145", message)
 
 
 def _rule_ids(document: Document, datasets: dict[str, Any]) -> None:
@@ -77,6 +77,14 @@ def _rule_ids(document: Document, datasets: dict[str, Any]) -> None:
                 document.fault(place, "E104", f"the rule `{identity}` stands twice, {lines}; keep one")
             elif isinstance(identity, str):
                 ids[identity] = place
+        critical = dataset.get("critical") if isinstance(dataset, dict) else None
+        for number, identity in enumerate(critical if isinstance(critical, list) else []):
+            if isinstance(identity, str) and identity not in ids:
+                place = document.places.at("datasets", name, "critical", number)
+                message = (
+                    f"`critical` names `{identity}`, which is no rule of `{name}`; {near(identity, ids)}"
+                )
+                document.fault(place, "E145", message)
 
 
 def _rules(dataset: Any) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -89,7 +97,7 @@ def _rules(dataset: Any) -> Iterator[tuple[int, dict[str, Any]]]:
 def _bad_name(document: Document, place: Place, kind: str, name: str, also: str) -> None:
     shown = name if len(name) <= 40 else f"{name[:37]}… ({len(name)} characters)"
     message = f"the {kind} name `{shown}` is not allowed; use a small letter, then small letters, {also}, at most 63 in all"
-    document.fault(place, "E110", message)
+    document.fault(place, "E140", message)
 
 
 def _mapping(data: dict[str, Any], key: str) -> dict[str, Any]:

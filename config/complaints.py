@@ -39,7 +39,7 @@ _WANTED = {
     "list_type": "a list",
     "path_type": "a path",
 }
-_CODES = {"weights": "E114", "thresholds": "E113"}
+_CODES = {"weights": "E144", "thresholds": "E143"}
 
 
 def near(word: str, known: Iterable[str]) -> str:
@@ -114,7 +114,7 @@ def _type_fault(path: Path, data: Any, places: Places) -> Fault:
     close = difflib.get_close_matches(str(found["type"]), sorted(SOURCE_TYPES), n=1)
     hint = f"; did you mean `{close[0]}`?" if close else ""
     message = f"`{found['type']}` is not a type of source; the types are {types_}{hint}"
-    return Fault(places.file, *places.at(*path, "type"), "E111", message)
+    return Fault(places.file, *places.at(*path, "type"), "E141", message)
 
 
 def _right(error: ErrorDetails) -> str:

@@ -77,7 +77,7 @@ def require_absolute(config: Config) -> None:
         raise ConfigError(
             f"the data directory `{root}` is relative, and a Ray job's working directory is thrown away;"
             " name an absolute one with `--data-dir` or `ASSAY_DATA`",
-            "E118",
+            "E148",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import logging.config
+import os
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,28 +85,30 @@ def configure(document: Path | None = None, form: Format = "text") -> None:
     if settings.faults:
         raise ConfigErrors(settings.faults)
     data = settings.data
-    for handler in data.get("handlers", {}).values():
+    for name, handler in dict(data.get("handlers", {})).items():
         if "formatter" in handler and form in data.get("formatters", {}):
             handler["formatter"] = form
         if "filename" in handler:
-            _make_folder(Path(handler["filename"]).parent, data, handler)
+            data["handlers"][name] = handler if _writable(Path(handler["filename"])) else _nowhere(handler)
     try:
         logging.config.dictConfig(data)
     except (ValueError, TypeError, AttributeError, ImportError) as error:
         cause = error.__cause__ or error
-        raise ConfigError(f"the logging document `{path}` cannot be used: {error}: {cause}", "E119") from None
+        raise ConfigError(f"the logging document `{path}` cannot be used: {error}: {cause}", "E149") from None
 
 
-def _make_folder(folder: Path, data: dict[str, Any], handler: dict[str, Any]) -> None:
+def _writable(path: Path) -> bool:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError:
-        # A directory one may only read must not stop `status`: what would go to the file is not written.
-        del handler["filename"]
-        kept = {key: handler[key] for key in ("level", "filters") if key in handler}
-        handler.clear()
-        handler["class"] = "logging.NullHandler"
-        handler.update(kept)
+        return False
+    return os.access(path if path.exists() else path.parent, os.W_OK)
+
+
+def _nowhere(handler: dict[str, Any]) -> dict[str, Any]:
+    """In a directory one may only read, `status` must still work: what would go to the file is not written."""
+    kept: dict[str, Any] = {key: handler[key] for key in ("level", "filters") if key in handler}
+    return {"class": "logging.NullHandler", **kept}
 
 
 def _instant(record: logging.LogRecord) -> str:

@@ -17,7 +17,7 @@ def _a_duration(text: str) -> str:
     try:
         seconds(text)
     except BadUnit as error:
-        raise PydanticCustomError("E112", "{why}", {"why": str(error)}) from None
+        raise PydanticCustomError("E142", "{why}", {"why": str(error)}) from None
     return text
 
 
@@ -25,7 +25,7 @@ def _a_size(text: str) -> str:
     try:
         size_bytes(text)
     except BadUnit as error:
-        raise PydanticCustomError("E112", "{why}", {"why": str(error)}) from None
+        raise PydanticCustomError("E142", "{why}", {"why": str(error)}) from None
     return text
 
 
@@ -111,7 +111,7 @@ class SourceCommon(Model):
 class FileSettings(SourceCommon):
     """Files by glob: CSV, JSON lines, Parquet."""
 
-    type: Literal["file"]
+    type: Literal["file"] = Field(description="This kind of source.")
     path: str = Field(
         description="Path or glob; relative to the working directory.", examples=["data/in/*.csv"]
     )
@@ -142,7 +142,7 @@ class FileSettings(SourceCommon):
 class SqlSettings(SourceCommon):
     """A table or query read incrementally by a cursor column and a key."""
 
-    type: Literal["sql"]
+    type: Literal["sql"] = Field(description="This kind of source.")
     url: SecretStr = Field(
         description="`sqlite:///path/to.db`; PostgreSQL uses the same source.",
         examples=["sqlite:///data/chinook.db"],
@@ -164,29 +164,43 @@ SourceSettings = Annotated[FileSettings | SqlSettings, Field(discriminator="type
 class Rule(Model):
     """One business rule (docs/rules.md)."""
 
-    id: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
+    id: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="Its name, in reasons and counts.")
     when: str | None = Field(default=None, description="Expression; the rule applies where it is true.")
     check: str = Field(description="Expression that holds for a good record.")
-    severity: Literal["info", "minor", "major", "critical"] = "major"
-    message: str = ""
-    weight: float = Field(default=1.0, ge=0)
-    measure: Literal["consistency", "accuracy"] = "consistency"
+    severity: Literal["info", "minor", "major", "critical"] = Field(
+        default="major", description="A breach of a critical rule rejects the record."
+    )
+    message: str = Field(default="", description="What a breach means, in a sentence for people.")
+    weight: float = Field(default=1.0, ge=0, allow_inf_nan=False, description="Its share of its measure.")
+    measure: Literal["consistency", "accuracy"] = Field(
+        default="consistency", description="Which measure it counts in."
+    )
 
 
 class Weights(Model):
     """How much each measure counts in the score."""
 
-    completeness: float = Field(default=1, ge=0, allow_inf_nan=False)
-    accuracy: float = Field(default=1, ge=0, allow_inf_nan=False)
-    timeliness: float = Field(default=1, ge=0, allow_inf_nan=False)
-    compliance: float = Field(default=1, ge=0, allow_inf_nan=False)
-    consistency: float = Field(default=1, ge=0, allow_inf_nan=False)
+    completeness: float = Field(
+        default=1, ge=0, allow_inf_nan=False, description="Weight of completeness; 0: does not count."
+    )
+    accuracy: float = Field(
+        default=1, ge=0, allow_inf_nan=False, description="Weight of accuracy; 0: does not count."
+    )
+    timeliness: float = Field(
+        default=1, ge=0, allow_inf_nan=False, description="Weight of timeliness; 0: does not count."
+    )
+    compliance: float = Field(
+        default=1, ge=0, allow_inf_nan=False, description="Weight of compliance; 0: does not count."
+    )
+    consistency: float = Field(
+        default=1, ge=0, allow_inf_nan=False, description="Weight of consistency; 0: does not count."
+    )
 
     @model_validator(mode="after")
     def _something_counts(self) -> Self:
         if sum(self.model_dump().values()) <= 0:
             raise PydanticCustomError(
-                "E114", "the weights sum to 0; give at least one measure a weight above 0"
+                "E144", "the weights sum to 0; give at least one measure a weight above 0"
             )
         return self
 
@@ -194,16 +208,16 @@ class Weights(Model):
 class Thresholds(Model):
     """The lowest score of each tier."""
 
-    gold: float = Field(default=0.95, ge=0, le=1)
-    silver: float = Field(default=0.80, ge=0, le=1)
-    bronze: float = Field(default=0.50, ge=0, le=1)
+    gold: float = Field(default=0.95, ge=0, le=1, description="Lowest score of gold.")
+    silver: float = Field(default=0.80, ge=0, le=1, description="Lowest score of silver.")
+    bronze: float = Field(default=0.50, ge=0, le=1, description="Lowest score of bronze.")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if not self.bronze <= self.silver <= self.gold:
             shown = f"gold {self.gold:g}, silver {self.silver:g}, bronze {self.bronze:g}"
             why = "are out of order; gold must be at least silver, and silver at least bronze"
-            raise PydanticCustomError("E113", "the thresholds {shown} {why}", {"shown": shown, "why": why})
+            raise PydanticCustomError("E143", "the thresholds {shown} {why}", {"shown": shown, "why": why})
         return self
 
 
@@ -225,23 +239,29 @@ class Dataset(Model):
         default=None,
         description="Completeness: fields expected (with weights); null: every property of the schema.",
     )
-    standardise: tuple[Any, ...] = ()
-    derive: dict[str, str] = {}
-    rules: tuple[Rule, ...] = ()
+    standardise: tuple[Any, ...] = Field(default=(), description="Trim, case, units, zones: before judging.")
+    derive: dict[str, str] = Field(default={}, description="New columns by expression, in Silver and Gold.")
+    rules: tuple[Rule, ...] = Field(default=(), description="Business rules, see below.")
     critical: tuple[str, ...] = Field(
         default=(), description="Ids of rules whose breach rejects, whatever their severity."
     )
-    weights: Weights = Weights()
-    thresholds: Thresholds = Thresholds()
-    aggregates: tuple[Any, ...] = ()
-    order_by: str | None = None
+    weights: Weights = Field(default=Weights(), description="How much each measure counts, see below.")
+    thresholds: Thresholds = Field(
+        default=Thresholds(), description="The lowest score of each tier, see below."
+    )
+    aggregates: tuple[Any, ...] = Field(default=(), description="Tables `gold_<dataset>_by_<window>`.")
+    order_by: str | None = Field(
+        default=None, description="A key whose records keep their order; null: per source partition."
+    )
 
 
 class Hive(Model):
     """Hive tables through Spark."""
 
     enabled: Literal["auto", True, False] = Field(default="auto", description="auto: where Java is.")
-    database: str = Field(default="assay", pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    database: str = Field(
+        default="assay", pattern=r"^[a-z][a-z0-9_]{0,62}$", description="The database of the tables."
+    )
     metastore_uri: str | None = Field(
         default=None, description="`thrift://host:port`; null: embedded Derby below the root."
     )
@@ -250,34 +270,38 @@ class Hive(Model):
 class Spark(Model):
     """The session's settings."""
 
-    master: str = "local[2]"
-    driver_memory: str = "1g"
-    executor_memory: str = "1g"
-    shuffle_partitions: int = Field(default=4, gt=0)
-    checkpoint_dir: Path | None = None
-    cache: tuple[str, ...] = ()
-    conf: dict[str, str] = {}
+    master: str = Field(default="local[2]", description="Where Spark runs.")
+    driver_memory: str = Field(default="1g", description="Heap of the driver's JVM.")
+    executor_memory: str = Field(default="1g", description="Heap of each executor.")
+    shuffle_partitions: int = Field(default=4, gt=0, description="Parts that a shuffle makes.")
+    checkpoint_dir: Path | None = Field(default=None, description="Of streams; null: below the root.")
+    cache: tuple[str, ...] = Field(default=(), description="Tables kept in memory.")
+    conf: dict[str, str] = Field(default={}, description="Further `spark.…` settings, as they are.")
 
 
 class BusSettings(Model):
     """The event manager."""
 
-    queue: Literal["memory", "disk"] = "memory"
+    queue: Literal["memory", "disk"] = Field(
+        default="memory", description="Where frames wait that no writer has yet."
+    )
     backlog: Size = Field(default="10 GB", description="Disk that a lossless subscriber's backlog may take.")
 
 
 class Web(Model):
     """The dashboard."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=0, le=65535)
-    auth: Literal["token", "none"] = "token"
+    host: str = Field(default="127.0.0.1", description="Address it listens on.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Its port; 0: any free one.")
+    auth: Literal["token", "none"] = Field(
+        default="token", description="Who may look: with a token, or everybody."
+    )
 
 
 class Search(Model):
     """Elasticsearch."""
 
-    enabled: bool = False
+    enabled: bool = Field(default=False, description="Whether committed records are copied there.")
 
 
 class Config(Model):
