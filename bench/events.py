@@ -70,7 +70,7 @@ def event(rng: random.Random, number: int, start: datetime) -> dict[str, Any]:
         "total": round(quantity * price * (1 - discount), 2),
         "currency": currency,
         "channel": rng.choice(("web", "shop", "phone", "partner")),
-        "comment": " ".join(rng.choices(_WORDS, k=10)),
+        "comment": " ".join(rng.choices(_WORDS, k=18)),
     }
     if rng.random() < NULLS:
         for name in rng.sample(("customer_id", "discount", "channel", "comment"), rng.randint(1, 2)):

@@ -1,0 +1,171 @@
+"""The exact path: every violation of a node by a value that was read exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from quality.model import Node, same
+from quality.numbers import INT64_MAX, INT64_MIN, beyond_double, fits_decimal, integral, less, multiple
+from quality.reading import pointer
+from quality.reasons import Why, show
+
+Report = Callable[[str, str, str, str, str, str], None]
+"""Takes the six parts of a reason."""
+
+_KINDS: dict[type, str] = {
+    dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null", int: "integer",
+    float: "number", Decimal: "number",
+}  # fmt: skip
+SEVERITY = {"required": "critical", "additionalProperties": "minor"}
+"""Of a broken keyword; every other one is major. A required field that is null against its schema is critical too."""
+
+
+def violations(node: Node, value: Any, path: str = "") -> list[Why]:
+    """All that ``node`` holds against ``value``, in document order; severity info does not make it invalid."""
+    found: list[Why] = []
+    check(node, value, path, found)
+    return found
+
+
+def check(node: Node, value: Any, path: str, out: list[Why], must: bool = False, masked: bool = False) -> None:
+    """Append every violation to ``out``.
+
+    Args:
+        must: the value stands in a required field, so that a refused null is critical.
+        masked: something above is marked ``x-pii``.
+    """
+    masked = masked or node.pii
+    kind = _KINDS[type(value)]
+    types = node.types
+    if node.nothing:
+        _say(out, path, "false", "nothing here", value, masked, "no value is allowed here")
+    if types is not None and kind not in types and not _wider(kind, types, value):
+        severity = "critical" if must and value is None else "major"
+        expected = " or ".join(sorted(types))
+        what = "null is refused" if value is None else f"{kind} where {expected} is expected"
+        out.append((path, "type", severity, expected, show(value, masked), what))
+        if node.foreign is None:
+            return
+    if node.enum is not None and not any(same(value, one) for one in node.enum):
+        expected = show(node.enum[0]) if node.enum_rule == "const" else f"one of {show(list(node.enum))}"
+        _say(out, path, node.enum_rule, expected, value, masked, "not one of the allowed values")
+    if kind == "string":
+        _string(node, value, path, out, masked)
+    elif kind in ("integer", "number"):
+        _number(node, value, path, out, masked)
+    elif kind == "object":
+        _object(node, value, path, out, masked)
+    elif kind == "array":
+        _array(node, value, path, out, masked)
+    if node.foreign is not None:
+        _foreign(node, value, path, out, masked)
+
+
+def _wider(kind: str, types: frozenset[str], value: Any) -> bool:
+    if kind == "integer":
+        return "number" in types
+    return kind == "number" and "integer" in types and integral(value)
+
+
+def _say(out: list[Why], path: str, rule: str, expected: str, value: Any, masked: bool, message: str) -> None:
+    out.append((path, rule, SEVERITY.get(rule, "major"), expected, show(value, masked), message))
+
+
+def _string(node: Node, value: str, path: str, out: list[Why], masked: bool) -> None:
+    if node.min_length is not None and len(value) < node.min_length:
+        _say(out, path, "minLength", f"≥ {node.min_length} characters", value, masked, f"{len(value)} characters")
+    if node.max_length is not None and len(value) > node.max_length:
+        _say(out, path, "maxLength", f"≤ {node.max_length} characters", value, masked, f"{len(value)} characters")
+    if node.pattern is not None and not node.pattern.test(value):
+        _say(out, path, "pattern", node.pattern_text[:80], value, masked, "does not match the pattern")
+    if node.format_test is not None and not node.format_test(value):
+        _say(out, path, "format", node.format, value, masked, f"is no {node.format}")
+
+
+def _number(node: Node, value: Any, path: str, out: list[Why], masked: bool) -> None:
+    if node.minimum is not None and less(value, node.minimum):
+        _say(out, path, "minimum", f"≥ {show(node.minimum)}", value, masked, "too small")
+    if node.maximum is not None and less(node.maximum, value):
+        _say(out, path, "maximum", f"≤ {show(node.maximum)}", value, masked, "too large")
+    if node.exclusive_minimum is not None and not less(node.exclusive_minimum, value):
+        _say(out, path, "exclusiveMinimum", f"> {show(node.exclusive_minimum)}", value, masked, "too small")
+    if node.exclusive_maximum is not None and not less(value, node.exclusive_maximum):
+        _say(out, path, "exclusiveMaximum", f"< {show(node.exclusive_maximum)}", value, masked, "too large")
+    if node.multiple_of is not None and not multiple(value, node.multiple_of):
+        _say(out, path, "multipleOf", f"a multiple of {show(node.multiple_of)}", value, masked, "falls between")
+    if node.decimal is not None:
+        if not fits_decimal(value, *node.decimal):
+            precision, scale = node.decimal
+            _column(out, path, f"DECIMAL({precision},{scale})", value, masked)
+    elif node.types is not None and "integer" in node.types and "number" not in node.types:
+        if not INT64_MIN <= value <= INT64_MAX:
+            _column(out, path, "a 64-bit integer", value, masked)
+
+
+def _column(out: list[Why], path: str, expected: str, value: Any, masked: bool) -> None:
+    message = "valid, but no column holds it exactly: null there, exact in the raw bytes"
+    out.append((path, "column-range", "info", expected, show(value, masked), message))
+
+
+def _object(node: Node, value: dict[str, Any], path: str, out: list[Why], masked: bool) -> None:
+    for name in node.required:
+        if name not in value:
+            where = pointer(path, name)
+            out.append((where, "required", "critical", "present", "missing", f"`{name}` is required"))
+    if node.min_properties is not None and len(value) < node.min_properties:
+        _say(out, path, "minProperties", f"≥ {node.min_properties} fields", len(value), masked, "too few fields")
+    if node.max_properties is not None and len(value) > node.max_properties:
+        _say(out, path, "maxProperties", f"≤ {node.max_properties} fields", len(value), masked, "too many fields")
+    properties, additional, required = node.properties, node.additional, node.required
+    for name, part in value.items():
+        below = properties.get(name)
+        if below is not None:
+            check(below, part, pointer(path, name), out, name in required, masked)
+        elif additional is not None:
+            where = pointer(path, name)
+            if additional.nothing:
+                message = f"the field `{name[:60]}` is not known"
+                _say(out, where, "additionalProperties", "no other fields", part, masked, message)
+            else:
+                check(additional, part, where, out, False, masked)
+
+
+def _array(node: Node, value: list[Any], path: str, out: list[Why], masked: bool) -> None:
+    if node.min_items is not None and len(value) < node.min_items:
+        _say(out, path, "minItems", f"≥ {node.min_items} items", len(value), masked, "too few items")
+    if node.max_items is not None and len(value) > node.max_items:
+        _say(out, path, "maxItems", f"≤ {node.max_items} items", len(value), masked, "too many items")
+    if node.items is not None:
+        for index, part in enumerate(value):
+            check(node.items, part, f"{path}/{index}", out, False, masked)
+
+
+def _foreign(node: Node, value: Any, path: str, out: list[Why], masked: bool) -> None:
+    for error in node.foreign.iter_errors(value):
+        where = path
+        for step in error.instance_path:
+            where = pointer(where, step)
+        rule = next((step for step in reversed(error.schema_path) if isinstance(step, str)), "schema")
+        hidden = masked or any(part.pii for part in node.walk())
+        message = "does not fulfil the schema" if hidden else error.message[:200]
+        _say(out, where, rule, f"to fulfil {rule}", error.instance, hidden, message)
+
+
+def accepts(node: Node) -> Callable[[Any], bool]:
+    """The verdict alone, for values of nodes the generated code does not spell out."""
+
+    def test(value: Any) -> bool:
+        found: list[Why] = []
+        check(node, value, "", found)
+        return not found
+
+    return test
+
+
+def count_pairs_safely(value: Any) -> int:
+    """``reading.pairs`` for numbers and containers alike; -1 where something needs the exact path."""
+    from quality.reading import pairs
+
+    return -1 if type(value) is Decimal and beyond_double(value) else pairs(value)

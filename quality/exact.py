@@ -1,0 +1,86 @@
+"""The exact path: one document, every reason, all measures. Slow (tens of µs), and always right."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from core.batch import Reason
+from core.tiers import Tier
+from quality.check import check
+from quality.measures import Measures, Plan, accuracy, completeness, compliance, recency, run_rules, score, tier_of
+from quality.reading import Unreadable, read
+from quality.reasons import Why, dump, in_order
+
+_NOTHING: Measures = (0.0, None, None, 0.0, None)
+"""Of a record that cannot be read: nothing expected is there, nothing complies, the others do not apply."""
+
+
+class Verdict(NamedTuple):
+    """One record's judgement; the columns of ``core.frame.JUDGED_SCHEMA`` but ``document``."""
+
+    valid: bool
+    tier: int
+    score: float
+    measures: Measures
+    event_us: int | None
+    reasons: list[Why]
+    extra: bytes | None
+
+
+def judge_exactly(plan: Plan, line: bytes, now_us: int) -> Verdict:
+    """The verdict on one document; never raises on what it holds."""
+    try:
+        document = read(line)
+    except Unreadable as err:
+        return refuse(plan, (err.path, err.rule, "critical", err.expected, err.got, err.message))
+    found: list[Why] = []
+    check(plan.root, document, "", found)
+    valid = not any(why[2] != "info" for why in found)
+    if type(document) is not dict:
+        if not any(why[1] == "type" and not why[0] for why in found):
+            found.append(("", "type", "critical", "object", _kind(document), "a record is a JSON object"))
+        reasons = [(why[0], why[1], "critical", *why[3:]) if not why[0] and why[1] == "type" else why for why in found]
+        return Verdict(valid, Tier.REJECTED, score(plan.weights, _NOTHING), _NOTHING, None, in_order(reasons), None)
+    return _judge(plan, document, found, valid, now_us)
+
+
+def refuse(plan: Plan, why: Why) -> Verdict:
+    """The verdict on a record of which there is no document."""
+    return Verdict(False, Tier.REJECTED, score(plan.weights, _NOTHING), _NOTHING, None, [why], None)
+
+
+def refused_reason(reason: Reason) -> Why:
+    """What a source said, as one of ours."""
+    return (reason.path, reason.rule, reason.severity, reason.expected, reason.got, reason.message)
+
+
+def _judge(plan: Plan, document: dict[str, Any], found: list[Why], valid: bool, now_us: int) -> Verdict:
+    complied = compliance(plan, found)
+    reasons = list(found)
+    moment, timely = recency(plan, document, now_us, reasons)
+    applicable, broken, spoiled = run_rules(plan, document, reasons)
+    exact = accuracy(plan, document, found, applicable[1], broken[1])
+    consistent = (applicable[0] - broken[0]) / applicable[0] if applicable[0] else None
+    measures: Measures = (completeness(plan, document), exact, timely, complied, consistent)
+    value = score(plan.weights, measures)
+    tier = tier_of(plan, value)
+    if tier == Tier.REJECTED:
+        bronze = plan.spec.thresholds[2]
+        reasons.append(("", "score", "critical", f"≥ {bronze:g}", f"{value:.4g}", "the score is below the bronze threshold"))
+    if any(why[2] == "critical" for why in reasons):
+        tier = Tier.REJECTED
+    elif not valid:
+        tier = min(tier, Tier.BRONZE)
+    elif spoiled:
+        tier = min(tier, Tier.SILVER)
+    return Verdict(valid, tier, value, measures, moment, in_order(reasons), _extra(plan, document))
+
+
+def _extra(plan: Plan, document: dict[str, Any]) -> bytes | None:
+    known = plan.root.properties
+    unknown = {name: value for name, value in document.items() if name not in known}
+    return dump(unknown).encode() if unknown else None
+
+
+def _kind(value: Any) -> str:
+    return "array" if type(value) is list else "null" if value is None else type(value).__name__

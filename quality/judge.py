@@ -1,0 +1,169 @@
+"""The judge in Python: generated fast path first, the exact path for every record it does not vouch for."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from core.batch import Reason
+from core.errors import ConfigError
+from core.frame import JUDGED_SCHEMA
+from quality.columns import reasons_column, same_value, sparse_binary, times_column
+from quality.exact import Verdict, judge_exactly, refuse, refused_reason
+from quality.generate import FastPath, generate
+from quality.measures import make_plan
+from quality.model import load
+from quality.reasons import Why, in_order
+from quality.rules import compile_rules
+from quality.spec import JudgeSpec
+
+Kernel = Literal["auto", "python", "native"]
+_FLOAT, _BOOL, _TIER = pa.float64(), pa.bool_(), pa.uint8()
+
+
+def compile_judge(
+    schema: bytes | dict[str, Any], dataset: JudgeSpec | Mapping[str, Any] | None = None, *, kernel: Kernel = "auto"
+) -> PythonJudge:
+    """One schema and one dataset's rules, compiled.
+
+    Args:
+        schema: the JSON Schema document.
+        dataset: a ``JudgeSpec`` or the keys of one ``datasets`` entry; None: the defaults.
+        kernel: ``native`` asks for an extension that is not installed here.
+
+    Raises:
+        BadSchema: E500–E503. ConfigError: E110–E113.
+    """
+    if kernel == "native":
+        raise ConfigError("kernel `native` is not installed; use `auto` or `python`", "E113")
+    spec = dataset if isinstance(dataset, JudgeSpec) else JudgeSpec.from_mapping(dataset or {})
+    root = load(schema)
+    plan = make_plan(spec, root, compile_rules(spec, root))
+    return PythonJudge(plan, generate(plan))
+
+
+class PythonJudge:
+    """Obeys ``core.ports.Judge``. Holds no state but caches of texts found good; may be used by one thread at a time."""
+
+    kernel = "python"
+    arrow_schema = JUDGED_SCHEMA
+
+    def __init__(self, plan: Any, fast: FastPath) -> None:
+        self.version: str = plan.spec.version
+        self._plan = plan
+        self._fast = fast
+
+    def judge(
+        self,
+        data: Any,
+        offsets: Any = None,
+        *,
+        now_us: int,
+        columns: bool = False,
+        reasons: bool = True,
+        refused: Mapping[int, Reason] | None = None,
+    ) -> pa.RecordBatch:
+        """See ``core.ports.Judge``. Typed columns are not filled by this kernel, whatever ``columns`` says."""
+        lines = split(data, offsets)
+        n = len(lines)
+        rows = _Rows(n)
+        doubtful = self._fast.run(lines, now_us, rows) if self._fast.run is not None else range(n)
+        for index in doubtful:
+            if refused is None or index not in refused:
+                rows.set(index, judge_exactly(self._plan, lines[index], now_us))
+        for index, reason in (refused or {}).items():
+            rows.set(index, refuse(self._plan, refused_reason(reason)))
+        return rows.record_batch(reasons)
+
+    def explain(self) -> dict[str, Any]:
+        """Which fields and keywords the generated code covers, and which go to jsonschema-rs."""
+        return self._fast.explain
+
+
+def split(data: Any, offsets: Any) -> list[bytes]:
+    """The documents of a buffer, each as bytes: between ``offsets`` (int64[n+1]), or line by line.
+
+    >>> split(b"{}\\n[]\\n", None)
+    [b'{}', b'[]']
+    """
+    whole = data if type(data) is bytes else bytes(memoryview(data))
+    if offsets is None:
+        lines = whole.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        return lines
+    marks = offsets if isinstance(offsets, (list, array)) else memoryview(offsets).cast("B").cast("q")
+    at = marks if isinstance(marks, list) else marks.tolist()
+    return [whole[start:end] for start, end in zip(at, at[1:], strict=False)]
+
+
+class _Rows:
+    """The columns of one batch while they are filled; they start as those of a perfect record."""
+
+    __slots__ = ("accuracy", "completeness", "compliance", "consistency", "extra", "n", "notes", "plain", "score",
+                 "tier", "timeliness", "times", "valid")  # fmt: skip
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.plain = True
+        self.valid = [True] * n
+        self.tier = [3] * n
+        self.score: list[float] = [1.0] * n
+        self.completeness: list[float | None] = [1.0] * n
+        self.accuracy: list[float | None] = [1.0] * n
+        self.timeliness: list[float | None] = [None] * n
+        self.compliance = [1.0] * n
+        self.consistency: list[float | None] = [1.0] * n
+        self.times: list[int | None] = [None] * n
+        self.notes: dict[int, list[Why]] = {}
+        self.extra: list[tuple[int, bytes]] = []
+
+    def set(self, index: int, verdict: Verdict) -> None:
+        """Put one exact verdict in place of whatever stands there."""
+        self.plain = False
+        self.valid[index], self.tier[index], self.score[index] = verdict.valid, verdict.tier, verdict.score
+        (self.completeness[index], self.accuracy[index], self.timeliness[index], complied,
+         self.consistency[index]) = verdict.measures  # fmt: skip
+        self.compliance[index] = complied or 0.0
+        self.times[index] = verdict.event_us
+        if verdict.reasons:
+            self.notes[index] = verdict.reasons
+        else:
+            self.notes.pop(index, None)
+        if verdict.extra is not None:
+            self.extra.append((index, verdict.extra))
+
+    def record_batch(self, reasons: bool) -> pa.RecordBatch:
+        """As Arrow, columns ``JUDGED_SCHEMA``."""
+        n = self.n
+        notes = sorted(self.notes.items()) if reasons else []
+        arrays = [
+            same_value(True, _BOOL, n) if self.plain else pa.array(self.valid, _BOOL),
+            pa.array(self.tier, _TIER),
+            pa.array(self.score, _FLOAT),
+            pa.array(self.completeness, _FLOAT),
+            pa.array(self.accuracy, _FLOAT),
+            pa.array(self.timeliness, _FLOAT),
+            same_value(1.0, _FLOAT, n) if self.plain else pa.array(self.compliance, _FLOAT),
+            pa.array(self.consistency, _FLOAT),
+            times_column(self.times),
+            reasons_column(n, notes),
+            same_value(None, pa.large_binary(), n),
+            sparse_binary(n, self.extra),
+        ]
+        return pa.RecordBatch.from_arrays(arrays, schema=JUDGED_SCHEMA)
+
+
+def note(rows: _Rows, index: int, why: list[Why]) -> None:
+    """The reasons of a record that the fast path judged itself."""
+    rows.notes[index] = in_order(why)
+
+
+@lru_cache(maxsize=64)
+def cached_judge(schema: bytes, dataset: JudgeSpec) -> PythonJudge:
+    """``compile_judge``, once per content."""
+    return compile_judge(schema, dataset)

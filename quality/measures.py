@@ -1,0 +1,183 @@
+"""The five measures and the tier of one record, from what the exact path found (docs/quality.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.tiers import Tier
+from quality.model import Node
+from quality.moments import moment_us
+from quality.reasons import Why
+from quality.rules import CompiledRule, Steps, fetch, loader, node_at
+from quality.spec import JudgeSpec, whole
+
+SKEW_US = 5 * 60 * 1_000_000
+"""A record this much ahead of the clock is believed; more is a fault."""
+_LOSS = {"critical": 2, "major": 2, "minor": 1, "info": 0}
+"""What a field's worst violation costs compliance, in halves of a field."""
+
+Measures = tuple[float | None, float | None, float | None, float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything both paths need to score: integers, so that sums are exact and equal whatever the order."""
+
+    spec: JudgeSpec
+    root: Node
+    rules: tuple[CompiledRule, ...]
+    expected: tuple[tuple[Steps, int], ...]
+    expected_total: int
+    rule_weights: tuple[int, ...]
+    constrained: tuple[str, ...]
+    weights: tuple[int, ...]
+    event_time: Steps | None
+    clock_field: Steps | None
+    clock_us: int | None
+
+
+def make_plan(spec: JudgeSpec, root: Node, rules: tuple[CompiledRule, ...]) -> Plan:
+    """The plan of a dataset."""
+    expected = spec.expected if spec.expected is not None else tuple((name, 1.0) for name in root.properties)
+    weights = whole([weight for _, weight in expected])
+    return Plan(
+        spec=spec,
+        root=root,
+        rules=rules,
+        expected=tuple((path_steps(root, name), weight) for (name, _), weight in zip(expected, weights, strict=True)),
+        expected_total=sum(weights),
+        rule_weights=tuple(whole([1.0, *(rule.rule.weight for rule in rules)])),
+        constrained=tuple(name for name, node in root.properties.items() if node.constrained),
+        weights=tuple(whole(spec.weights)),
+        event_time=None if spec.event_time is None else path_steps(root, spec.event_time),
+        clock_field=None if spec.clock_field is None else path_steps(root, spec.clock_field),
+        clock_us=spec.clock_us,
+    )
+
+
+def path_steps(root: Node, name: str) -> Steps:
+    """``a.b`` as steps, unless the schema has a field of that very name."""
+    return (name,) if name in root.properties or "." not in name else tuple(name.split("."))
+
+
+def completeness(plan: Plan, document: dict[str, Any]) -> float | None:
+    """Σ weight of expected fields that are present and not null / Σ weight; None if nothing is expected."""
+    if not plan.expected_total:
+        return None
+    missing = sum(weight for steps, weight in plan.expected if fetch(document, steps) is None)
+    return (plan.expected_total - missing) / plan.expected_total
+
+
+def compliance(plan: Plan, found: Sequence[Why]) -> float:
+    """1 − Σ over fields of the loss by the field's worst violation / number of fields of the schema; at least 0."""
+    worst: dict[str, int] = {}
+    for why in found:
+        field = why[0].split("/", 2)[1] if why[0] else ""
+        loss = _LOSS[why[2]]
+        if loss > worst.get(field, 0):
+            worst[field] = loss
+    count = 2 * max(len(plan.root.properties), 1)
+    return max(0, count - sum(worst.values())) / count
+
+
+def timeliness(age_us: int, every_us: int) -> float:
+    """1 while the age is at most the interval, then halved with every further interval.
+
+    >>> timeliness(5, 10), timeliness(20, 10), timeliness(30, 10)
+    (1.0, 0.5, 0.25)
+    """
+    return 1.0 if age_us <= every_us else float(2.0 ** (-(age_us - every_us) / every_us))
+
+
+def score(weights: Sequence[int], measures: Measures) -> float:
+    """Σ weight·measure / Σ weight over the measures that are not None; 0 if there are none."""
+    total, parts = 0, 0.0
+    for weight, measure in zip(weights, measures, strict=True):
+        if measure is not None:
+            total += weight
+            parts += weight * measure
+    return parts / total if total else 0.0
+
+
+def tier_of(plan: Plan, value: float) -> Tier:
+    """The tier that a score alone earns."""
+    gold, silver, bronze = plan.spec.thresholds
+    if value >= gold:
+        return Tier.GOLD
+    return Tier.SILVER if value >= silver else Tier.BRONZE if value >= bronze else Tier.REJECTED
+
+
+def run_rules(plan: Plan, document: dict[str, Any], out: list[Why]) -> tuple[list[int], list[int], bool]:
+    """Judge a document by every rule and append the reasons of those it breaks.
+
+    Returns:
+        Weights applicable and weights broken, each as [consistency, accuracy], in units of ``plan.rule_weights[0]``;
+        and whether a rule that counts against Gold (any but info) is broken.
+    """
+    applicable, broken, spoiled = [0, 0], [0, 0], False
+    for rule, weight in zip(plan.rules, plan.rule_weights[1:], strict=True):
+        values = [loader(node_at(plan.root, steps))(fetch(document, steps)) for steps in rule.fields]
+        try:
+            holds = rule.run(*values)
+        except (ArithmeticError, TypeError, ValueError, RecursionError):
+            holds = None
+        if holds is None:
+            continue
+        kind = 0 if rule.rule.measure == "consistency" else 1
+        applicable[kind] += weight
+        if not holds:
+            broken[kind] += weight
+            spoiled = spoiled or rule.severity != "info"
+            out.append(rule.reason(values))
+    return applicable, broken, spoiled
+
+
+def accuracy(plan: Plan, document: dict[str, Any], found: Sequence[Why], applicable: int, broken: int) -> float | None:
+    """(constrained fields present that hold + weight of accuracy rules that hold) / (both that apply)."""
+    wrong = {why[0].split("/", 2)[1] for why in found if why[0] and why[2] != "info"}
+    present = [name for name in plan.constrained if document.get(name) is not None]
+    unit = plan.rule_weights[0]
+    total = len(present) * unit + applicable
+    bad = sum(name in wrong for name in present) * unit + broken
+    return (total - bad) / total if total else None
+
+
+def recency(plan: Plan, document: dict[str, Any], now_us: int, out: list[Why]) -> tuple[int | None, float | None]:
+    """The event time in µs and timeliness, each None where it cannot be told; appends reasons."""
+    moment = None
+    if plan.event_time is not None:
+        value = fetch(document, plan.event_time)
+        moment = moment_us(value) if type(value) is str else None
+        if moment is None and value is not None:
+            out.append(_unreadable(plan, value, out))
+    clock = now_us if plan.clock_us is None else plan.clock_us
+    if plan.clock_field is not None:
+        value = fetch(document, plan.clock_field)
+        read = moment_us(value) if type(value) is str else None
+        if read is None:
+            return moment, None
+        clock = read
+    every = plan.spec.expected_every
+    if moment is None or every is None:
+        return moment, None
+    age = clock - moment
+    if age < -SKEW_US:
+        path = _pointer(plan.event_time or ())
+        out.append((path, "future-event", "minor", "at most 5 minutes ahead of the clock", f"{-age / 1e6:g} s ahead",
+                    "lies in the future"))  # fmt: skip
+        return moment, 0.0
+    return moment, timeliness(age, every)
+
+
+def _unreadable(plan: Plan, value: Any, out: Sequence[Why]) -> Why:
+    from quality.reasons import show
+
+    steps = plan.event_time or ()
+    masked = any((node := node_at(plan.root, steps[:end])) is not None and node.pii for end in range(1, len(steps) + 1))
+    return (_pointer(steps), "event-time", "minor", "a date or a time", show(value, masked), "not readable as a time")
+
+
+def _pointer(steps: Steps) -> str:
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
