@@ -8,11 +8,14 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from config.complaints import near
-from config.places import Place
+from config.faults import Fault
+from config.places import Path, Place, dotted
 from config.yaml_text import Document
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 DATASET_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+NOT_YET = ("standardise", "derive", "aggregates", "order_by")
+"""Keys of a dataset that this version reads and does nothing with."""
 
 
 def check(document: Document, data: dict[str, Any]) -> None:
@@ -40,6 +43,23 @@ def check(document: Document, data: dict[str, Any]) -> None:
     if isinstance(logging, str) and not FilePath(logging).is_file():
         message = f"the logging document `{logging}` does not exist below `{FilePath.cwd()}`"
         document.fault(places.at("logging"), "E149", message)
+
+
+def ignored(document: Document, data: dict[str, Any]) -> list[Fault]:
+    """Warnings about settings that this version does nothing with."""
+    spots: list[Path] = [
+        ("datasets", name, key)
+        for name, dataset in _mapping(data, "datasets").items()
+        for key in NOT_YET
+        if isinstance(dataset, dict) and dataset.get(key)
+    ]
+    if _mapping(data, "search").get("enabled") is True:
+        spots.append(("search", "enabled"))
+    file = document.places.file
+    return [
+        Fault(file, *document.places.key(*spot), "E121", f"`{dotted(spot)}` has no effect in this version")
+        for spot in spots
+    ]
 
 
 def _references(document: Document, sources: dict[str, Any], datasets: dict[str, Any]) -> None:

@@ -54,7 +54,7 @@ def load_with_places(
     data = inserter.fill(document.data)
     config = _validated(document, data, inserter)
     remember_secrets(config)
-    for warning in _warnings(document, data, inserter, path):
+    for warning in [*check.ignored(document, data), *_warnings(document, data, inserter, path)]:
         log.warning("%s", warning)
     storage = config.storage.model_copy(update={"root": root})
     return config.model_copy(update={"storage": storage}), document.places

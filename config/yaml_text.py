@@ -171,6 +171,14 @@ class _Reader:
         return result
 
     def value(self, node: yaml.Node, path: Path) -> Any:
+        if len(path) > DEEPEST:
+            place = _mark(node.start_mark)
+            raise _stop(
+                self._document.places.file,
+                place,
+                "E102",
+                "an alias stands inside its own anchor, without end",
+            )
         if isinstance(node, yaml.MappingNode) and node.tag == _PREFIX + "map":
             return self.mapping(node, path)
         self._count(node)
