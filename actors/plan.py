@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from config.models import Config
@@ -26,9 +25,9 @@ class Plan:
     bus_address: str
     """Where the bus listens, the same over all of its lives."""
     span: Span | None = None
-    secrets: tuple[str, ...] = ()
-    """Values that no log and no page may show."""
-    environment: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = "."
+    """Where relative paths of the configuration start."""
+    log_format: str = "text"
 
     @property
     def follow(self) -> bool:

@@ -57,19 +57,6 @@ class RunLock:
             self._file.close()
 
 
-def held(root: Path) -> bool:
-    """Whether a living process holds the lock of ``root``."""
-    path = root / "state" / "lock"
-    try:
-        with path.open("r", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
 def _holder(path: Path) -> str:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))

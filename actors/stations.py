@@ -1,0 +1,399 @@
+"""The stations as they run: each one puts its parts together, lives, and ends. Plain classes; Ray is put around them.
+
+Every station has ``ready`` (its pid, once it can be used), ``run`` (until it is over), ``stop`` and ``statistics``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actors.plan import Plan
+from actors.report import report
+from config.secrets import remember_secrets
+from core.bus_messages import Filter
+from core.errors import AssayError
+from core.line import Endpoint, Line
+from core.ports import Attachment, Settled
+from core.signals import Signal
+from schemas.columns import Column, columns
+from schemas.model import Registered
+
+log = logging.getLogger("assay.stations")
+
+
+class Station:
+    """What all stations share: the plan, the working directory, a line."""
+
+    def __init__(self, name: str, plan: Plan) -> None:
+        os.chdir(plan.cwd)
+        remember_secrets(plan.config)
+        keep_log()
+        self.name = name
+        self.plan = plan
+        self.line = Line(Endpoint(address=plan.bus_address), name)
+        self._over = asyncio.Event()
+
+    async def stop(self) -> None:
+        """End ``run``."""
+        self._over.set()
+
+    def statistics(self) -> dict[str, Any]:
+        """The last ``stats`` message of this station."""
+        return {"station": self.name, "kind": self.name, "state": "running", "pid": os.getpid()}
+
+
+class BusStation(Station):
+    """The event manager."""
+
+    def __init__(self, plan: Plan) -> None:
+        from actors.bus import Bus
+        from core.units import size_bytes
+
+        super().__init__("bus", plan)
+        settings = plan.config.bus
+        folder = plan.root / "state" / "bus"
+        self._bus = Bus(plan.bus_address, settings.queue, folder, size_bytes(settings.backlog))
+
+    async def ready(self) -> int:
+        """Bound; the address is in ``state/bus.json`` for subscribers in other processes."""
+        endpoint = await self._bus.start()
+        path = self.plan.root / "state" / "bus.json"
+        await asyncio.to_thread(endpoint.write, path)
+        await self.line.open()
+        return os.getpid()
+
+    async def run(self) -> None:
+        """Until stopped."""
+        reporting = asyncio.create_task(report(self.line, self.statistics))
+        serving = asyncio.create_task(self._bus.run())
+        await self._over.wait()
+        reporting.cancel()
+        await self.line.close()
+        await self._bus.close()
+        serving.cancel()
+
+    def endpoint(self) -> Endpoint | None:
+        """Where it listens."""
+        return self._bus.endpoint
+
+    def statistics(self) -> dict[str, Any]:
+        """See ``Station``."""
+        numbers = msgspec.to_builtins(self._bus.statistics())
+        return {**super().statistics(), **numbers}
+
+
+class RegistryStation(Station):
+    """Schemas and their versions."""
+
+    def __init__(self, plan: Plan) -> None:
+        from actors.registry import Registry
+
+        super().__init__("registry", plan)
+        used = {plan.config.sources[name].dataset for name in plan.sources}
+        datasets = plan.config.datasets
+        documents = {name: Path(str(datasets[name].schema_)) for name in used}
+        self._registry = Registry(plan.root, documents, self.line)
+
+    async def ready(self) -> int:
+        """Every document is loaded."""
+        await self.line.open()
+        await self._registry.start()
+        return os.getpid()
+
+    async def run(self) -> None:
+        """Until stopped."""
+        reporting = asyncio.create_task(report(self.line, self.statistics))
+        await self._over.wait()
+        reporting.cancel()
+        await self._registry.close()
+        await self.line.close()
+
+    async def get(self, subject: str, version: int | None = None) -> Registered:
+        """See ``Registry.get``."""
+        return await self._registry.get(subject, version)
+
+    async def noticed(self, subject: str, fields: dict[str, str], source: str) -> None:
+        """See ``Registry.noticed``."""
+        await self._registry.noticed(subject, fields, source)
+
+    def statistics(self) -> dict[str, Any]:
+        """See ``Station``."""
+        return self._registry.statistics()
+
+
+class WriterStation(Station):
+    """The one writer of the data directory."""
+
+    def __init__(self, plan: Plan) -> None:
+        from actors.handles import RegistryHandle
+        from actors.writer import Writer
+
+        super().__init__("writer", plan)
+        self._registry = RegistryHandle()
+        self._plans: dict[str, list[Column]] = {}
+        self._writer = Writer(
+            plan.root,
+            plan.config.storage,
+            plan.config.writer,
+            mode=plan.mode,
+            plan=self._columns,
+            line=self.line,
+        )
+        self._taking: asyncio.Task[None] | None = None
+
+    async def ready(self) -> int:
+        """The log is recovered and frames are taken."""
+        await self._writer.start()
+        await self.line.open()
+        return os.getpid()
+
+    async def run(self) -> None:
+        """Until stopped. Raises what keeps the writer from writing."""
+        frames = await self.line.subscribe(
+            Filter("scored.*"),
+            name="writer",
+            durable=True,
+            by_hand=True,
+            credit_bytes=64 << 20,
+            credit_frames=4096,
+        )
+        reporting = asyncio.create_task(report(self.line, self.statistics))
+        over = asyncio.create_task(self._over.wait())
+        self._taking = asyncio.create_task(self._take(frames))
+        try:
+            await asyncio.wait({over, self._taking}, return_when=asyncio.FIRST_COMPLETED)
+            if self._taking.done():
+                await self._taking
+            await self._writer.drain()
+        finally:
+            for task in (reporting, over, self._taking):
+                task.cancel()
+            await self._writer.close()
+            await self.line.close()
+
+    async def _take(self, frames: Any) -> None:
+        async for delivery in frames:
+            frame = delivery.frame
+            header = frame.header
+            if header.schema not in self._plans:
+                self._plans[header.schema] = await self._fetch(header.schema)
+            await self._writer.take(frame)
+            frames.done(delivery)
+
+    async def _fetch(self, schema: str) -> list[Column]:
+        subject, _, version = schema.rpartition(":")
+        while True:
+            with contextlib.suppress(AssayError):
+                found = await self._registry.get(subject, int(version))
+                return plan_of(found, self.plan.config.datasets[subject].derive)
+            await asyncio.sleep(0.2)
+
+    def _columns(self, dataset: str, schema: str) -> list[Column]:
+        return self._plans[schema]
+
+    async def attach(self, source: str) -> Attachment:
+        """See ``core.ports.WriterDesk``."""
+        attachment: Attachment = await self._writer.attach(source)
+        return attachment
+
+    async def drain(self) -> dict[str, Any]:
+        """Commit what is held; the statistics after that."""
+        await self._writer.drain()
+        return self.statistics()
+
+    def statistics(self) -> dict[str, Any]:
+        """See ``Station``."""
+        return {**super().statistics(), **self._writer.statistics()}
+
+
+class BridgeStation(Station):
+    """Hive, by way of Spark."""
+
+    def __init__(self, plan: Plan) -> None:
+        from actors.bridge import Bridge
+        from actors.handles import RegistryHandle
+
+        super().__init__("bridge", plan)
+        self._registry = RegistryHandle()
+        self._bridge = Bridge(plan.root, plan.config, self.line, {})
+
+    async def ready(self) -> int:
+        """It knows the tables' columns; Spark starts beside."""
+        from bridge.ddl import TablePlan
+        from quality.spec import JudgeSpec
+
+        await self.line.open()
+        for dataset in sorted({self.plan.config.sources[name].dataset for name in self.plan.sources}):
+            found = await self._registry.get(dataset)
+            settings = self.plan.config.datasets[dataset]
+            rules = JudgeSpec.from_mapping(settings.model_dump(by_alias=True)).version
+            made = tuple(plan_of(found, settings.derive))
+            self._bridge.learn(TablePlan(dataset=dataset, schema=found.word, rules=rules, columns=made))
+        await self._bridge.start()
+        return os.getpid()
+
+    async def run(self) -> None:
+        """Until stopped."""
+        bridging = asyncio.create_task(self._bridge.run())
+        over = asyncio.create_task(self._over.wait())
+        await asyncio.wait({bridging, over}, return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
+        await self._bridge.close()
+        if bridging.done():
+            await bridging
+        bridging.cancel()
+        await self.line.close()
+
+    async def drain(self, timeout_s: float) -> dict[str, Any]:
+        """Register what waits, for so long at most; the statistics after that."""
+        await self._bridge.drain(timeout_s)
+        return self.statistics()
+
+    def statistics(self) -> dict[str, Any]:
+        """See ``Station``."""
+        return {**super().statistics(), **self._bridge.statistics()}
+
+
+class ConnectorStation(Station):
+    """One source."""
+
+    def __init__(self, plan: Plan, source: str) -> None:
+        super().__init__(f"connector:{source}", plan)
+        self._source = source
+        self._connector: Any = None
+        self._settled: Any = None
+
+    async def ready(self) -> int:
+        """The judge is compiled and the writer's words can be heard."""
+        from actors.connector import Connector, Job
+        from actors.handles import RegistryHandle, WriterHandle
+        from actors.novelty import Novelty
+        from quality import compile_judge
+        from quality.spec import JudgeSpec
+
+        plan, facts = self.plan, self.plan.facts(self._source)
+        settings, dataset = plan.config.sources[self._source], plan.config.datasets[facts.dataset]
+        registry = RegistryHandle()
+        await self.line.open()
+        registered = await registry.get(facts.dataset)
+        judge = compile_judge(registered.schema, JudgeSpec.from_mapping(dataset.model_dump(by_alias=True)))
+        self._settled = await self.line.subscribe(Filter(f"settled.{self._source}"), keep=1000)
+        job = Job(
+            facts=facts, mode=plan.mode, follow=plan.follow, schema=registered.word, rate_limit=settings.rate_limit,
+            span=plan.span, whole_batches=facts.type == "sql",
+        )  # fmt: skip
+        self._connector = Connector(
+            job, lambda: self._make(settings, registered), judge, line=self.line,
+            settlements=settlements(self._settled), desk=WriterHandle(),
+            novelty=Novelty(facts.dataset, self._source, registry),
+        )  # fmt: skip
+        return os.getpid()
+
+    async def run(self) -> dict[str, Any]:
+        """Until drained or stopped; the final statistics."""
+        try:
+            result: dict[str, Any] = await self._connector.run()
+            return result
+        finally:
+            await self.line.close()
+
+    async def stop(self) -> None:
+        """Read no more, wait for what was sent."""
+        if self._connector:
+            self._connector.stop()
+
+    def statistics(self) -> dict[str, Any]:
+        """See ``Station``."""
+        numbers: dict[str, Any] = self._connector.statistics()
+        return numbers
+
+    def _make(self, settings: Any, registered: Registered) -> Any:
+        from actors.sources.table import make
+
+        loop = asyncio.get_running_loop()
+
+        def say(signal: Signal) -> None:
+            loop.call_soon_threadsafe(lambda: loop.create_task(self.line.say(signal)))
+
+        fields = types_of(json.loads(registered.schema))
+        return make(
+            self._source, settings, follow=self.plan.follow, span=self.plan.span, fields=fields, say=say
+        )
+
+
+class SupervisorStation(Station):
+    """Keeps all the others."""
+
+    def __init__(self, plan: Plan) -> None:
+        from actors.supervisor import Supervisor
+        from actors.topology import RaySpawner
+
+        super().__init__("supervisor", plan)
+        self._supervisor = Supervisor(plan, RaySpawner(plan), self.line)
+
+    async def ready(self) -> int:
+        """At once; the bus is not there yet."""
+        return os.getpid()
+
+    async def run(self) -> dict[str, Any]:
+        """Until the run is over."""
+        opening = asyncio.create_task(self.line.open(timeout_s=1e9))
+        await asyncio.sleep(0)
+        try:
+            return await self._supervisor.run()
+        finally:
+            opening.cancel()
+            await self.line.close()
+
+    async def stop(self) -> None:
+        """End the run in order."""
+        self._supervisor.stop()
+
+    def statistics(self) -> dict[str, Any]:
+        """See ``Station``."""
+        return self._supervisor.statistics()
+
+
+def keep_log() -> None:
+    """Log lines of this process go to its own stderr, which Ray keeps and its dashboard shows; secrets masked."""
+    from config.logs import Redact
+
+    handler = logging.StreamHandler()
+    handler.addFilter(Redact())
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        handlers=[handler],
+        force=True,
+    )
+
+
+async def settlements(subscription: Any) -> AsyncIterator[Settled]:
+    """The writer's words as they come."""
+    decode = msgspec.msgpack.Decoder(Settled).decode
+    async for delivery in subscription:
+        yield decode(delivery.body)
+
+
+def plan_of(found: Registered, derive: Mapping[str, str]) -> list[Column]:
+    """The typed columns of a registered schema, derived ones last."""
+    return columns(json.loads(found.schema), derived={name: {} for name in derive}, names=found.names)
+
+
+def types_of(schema: Any) -> dict[str, frozenset[str]]:
+    """Property -> the JSON types its schema allows; an empty set where it says nothing."""
+    properties = schema.get("properties", {}) if isinstance(schema, dict) else {}
+    found = {}
+    for name, property_ in properties.items():
+        types = property_.get("type", []) if isinstance(property_, dict) else []
+        found[name] = frozenset([types] if isinstance(types, str) else types)
+    return found

@@ -1,0 +1,52 @@
+"""The dashboard beside a run: the app, its server and the address that lets the user in."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from config.models import Config
+from core.errors import ConfigError
+from web.app import create_app
+from web.feed import LiveFeed, StoredFeed
+from web.server import Serving, serve
+from web.tokens import TokenStore
+
+
+@dataclass(slots=True)
+class Page:
+    """A served dashboard."""
+
+    feed: LiveFeed | StoredFeed
+    serving: Serving
+
+    @classmethod
+    async def open(cls, config: Config, feed: LiveFeed | StoredFeed | None = None) -> Page:
+        """Serve, and print where to look.
+
+        Raises:
+            ConfigError: the port is taken, or the settings would let strangers in.
+        """
+        web, root = config.web, config.storage.root
+        shown = feed or LiveFeed()
+        tokens = TokenStore.open(root) if web.auth == "token" else None
+        serving = await serve(create_app(shown, settings=web, token=tokens, root=root), web.host, web.port)
+        host = f"[{web.host}]" if ":" in web.host else web.host
+        address = f"http://{host}:{serving.port}"
+        if tokens:
+            # Written past the redactor on purpose: this one line is for the person who started the run.
+            print(
+                f"dashboard: {address}/login?code={tokens.login_code()}  (signs in once; then {address})",
+                file=sys.stderr,
+                flush=True,
+            )
+        else:
+            print(f"dashboard: {address}", file=sys.stderr, flush=True)
+        return cls(shown, serving)
+
+    async def close(self) -> None:
+        """Stop serving."""
+        await self.serving.stop()
+
+
+__all__ = ["ConfigError", "Page"]
