@@ -30,16 +30,31 @@ FAULTS: dict[str, str] = {
 
 _wanted, _, _nth = os.environ.get("ASSAY_CRASH", "").partition(":")
 _left = int(_nth or 1)
+_once = os.environ.get("ASSAY_CRASH_ONCE")
 _faults = set(filter(None, os.environ.get("ASSAY_FAULT", "").split(",")))
 
 
 def crashpoint(name: str) -> None:
-    """Die here by SIGKILL if ``ASSAY_CRASH=<name>[:n]`` says so (at the n-th passing). Costs one comparison."""
+    """Die here by SIGKILL if ``ASSAY_CRASH=<name>[:n]`` says so (at the n-th passing). Costs one comparison.
+
+    With ``ASSAY_CRASH_ONCE=<file>`` only if that file is not there yet; it is made first. So a station that is
+    started again does not die at the same place for ever.
+    """
     global _left  # noqa: PLW0603 - one process, one countdown
     if name == _wanted:
         _left -= 1
-        if _left == 0:
+        if _left == 0 and _first():
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _first() -> bool:
+    if _once is None:
+        return True
+    try:
+        os.close(os.open(_once, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
 
 
 def fault(name: str) -> bool:
