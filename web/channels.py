@@ -160,7 +160,7 @@ class EventsChannel:
         self._seen = events[-1]["n"]
         news = [event for event in events if event["n"] > seen and self._wanted.wants(event)]
         gap = [encode({"t": "gap", "id": self._id, "ch": "events", "missed": missed})] if missed else []
-        return [*gap, framed("d", self._id, "events", self._seen, seen + missed, encode(news))]
+        return [*gap, framed("d", self._id, "events", seq=self._seen, prev=seen + missed, data=encode(news))]
 
 
 def framed(kind: str, id_: str, channel: str, *, seq: int, prev: int, data: bytes) -> bytes:

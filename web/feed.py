@@ -103,7 +103,7 @@ class LiveFeed(Versioned):
     def _fold(self, message: Message, at: float) -> None:
         state = fold(self._state, message)
         if at - self._ticked >= 1.0:
-            state = fold(state, Tick(at, self._wall()))
+            state = fold(state, Tick(at, self._wall() - (self._monotonic() - at)))
             self._ticked = at
         self._state = state
         self.rise()
