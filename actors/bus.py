@@ -13,9 +13,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import stat
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,13 +25,15 @@ import msgspec
 import zmq
 
 from actors.bus_backlog import Backlog
-from actors.bus_items import Item, wants
+from actors.bus_items import Item, Numbers, wants
+from actors.bus_queue import EPOCHS_KEPT, DiskQueue, Known
 from actors.bus_report import BusStatistics, SubscriberStatistics, Topics
 from actors.bus_subscribers import Lossless, Lossy, Subscriber
 from core import bus_messages as words
 from core.crash import crashpoint
-from core.frame import decode_header
+from core.frame import Header, decode_header
 from core.line import Endpoint
+from core.retry import backoff
 from core.signals import Signal, signal
 from core.signals import decode as decode_signal
 from core.signals import encode as encode_signal
@@ -41,6 +45,8 @@ AWAY_S = 60.0
 """A lossless subscriber that is silent for longer is ended."""
 LOSSY_AWAY_S = 10.0
 TICK_S = 0.25
+EARLY_S = 2.0
+"""What the bus found at its start is said once its subscribers are back."""
 
 
 class Bus:
@@ -81,16 +87,25 @@ class Bus:
         self._ended_total = 0
         self._seen: dict[bytes, int] = {}
         self._heard: dict[bytes, float] = {}
-        # Numbers rise over all lives of the bus, so that an old one never means a new item.
-        self._number = int(time.time() * 1000) << 20
+        self._numbers = Numbers(time.time())
+        self._log = DiskQueue(directory / "log") if queue == "disk" else None
+        self._accepted: dict[str, dict[int, int]] = {}
+        self._pending: list[tuple[bytes, Item]] = []
+        self._due = asyncio.Event()
+        self._early: list[Signal] = []
         self._topics = Topics()
         self._stop = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._began = time.monotonic()
 
     # ---- life
     async def start(self) -> Endpoint:
         """Listen. Returns where, for ``state/bus.json``."""
         socket = socket_of(zmq.ROUTER, ROUTER_MANDATORY=1, ROUTER_HANDOVER=1)
         key = self._make_room(socket)
+        if self._log is not None:
+            self._load_log(self._log)
         socket.bind(self._address)
         bound = socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
         if bound.startswith("ipc://"):
@@ -101,25 +116,36 @@ class Bus:
 
     async def run(self) -> None:
         """Work until ``close``: write the log, look for subscribers that went away, publish statistics."""
-        async with asyncio.TaskGroup() as work:
-            work.create_task(self._tick())
+        self._idle.clear()
+        try:
+            async with asyncio.TaskGroup() as work:
+                work.create_task(self._tick())
+                if self._log is not None:
+                    work.create_task(self._keep_log(self._log))
+        finally:
+            self._idle.set()
 
     async def close(self) -> None:
         """Stop. What subscribers did not get yet is kept with ``disk``, and gone with ``memory``. Safe twice."""
         self._stop.set()
+        self._due.set()
+        await self._idle.wait()
         for subscriber in list(self._subscribers.values()):
             subscriber.close()
         self._subscribers.clear()
         if self._wire is not None:
             self._wire.close()
             self._wire = None
+        if self._log is not None:
+            self._log.close()
 
     def statistics(self) -> BusStatistics:
         """Numbers of now."""
         return BusStatistics(
             boot=self.boot, lineage=self.lineage, queue=self._queue, lines=len(self._heard),
             subscribers=[SubscriberStatistics.of(one) for one in self._subscribers.values()],
-            ended=self._ended_total, topics=self._topics.statistics(), queue_bytes=0,
+            ended=self._ended_total, topics=self._topics.statistics(), queue_bytes=self._log.size_bytes if self._log else 0,
+            damaged=len(self._log.quarantined) if self._log else 0,
         )  # fmt: skip
 
     # ---- hearing
@@ -152,10 +178,14 @@ class Bus:
                     subscriber.close()
 
     def _answer(self, peer: bytes, ping: words.Ping) -> None:
-        self._heard[peer] = time.monotonic()
-        mine = {one.asked.id: one.nth for one in self._subscribers.values() if one.peer == peer}
+        now = self._heard[peer] = time.monotonic()
+        mine = {}
+        for one in self._subscribers.values():
+            if one.peer == peer:
+                one.heard_at = now
+                mine[one.asked.id] = one.nth
         seen = self._seen.get(peer, 0)
-        pong = words.Pong(ping.number, self.boot, self.lineage, False, ping.sent, seen, mine)
+        pong = words.Pong(ping.number, self.boot, self.lineage, self._log is not None, ping.sent, seen, mine)
         self._send(peer, [words.encode(pong)])
 
     def _take_frame(self, peer: bytes, what: words.Publish, parts: list[zmq.Frame]) -> None:
@@ -163,26 +193,54 @@ class Bus:
         if what.boot != self.boot or what.number not in (1, seen + 1):
             return  # meant for an earlier life, or one before it is missing; the line learns it from the next pong
         self._seen[peer] = what.number
-        crashpoint("bus.taken")
-        item = self._item("frame", what.topic, parts[:2])
+        item = Item("frame", what.topic, 0, 0, _size(parts[:2]), parts[:2])
         item.header = decode_header(parts[0].buffer)
-        self._route(item)
+        if self._log is None:
+            crashpoint("bus.taken")
+            self._number_frame(item)
+            self._route(item)
+        elif self._accept(peer, item.header, self._log):
+            self._pending.append((peer, item))
+            self._due.set()
+
+    def _accept(self, peer: bytes, header: Header, kept: DiskQueue) -> bool:
+        """Whether a frame is the next of its epoch; one taken before is confirmed again, one too early refused."""
+        epochs = self._accepted.setdefault(header.source, {})
+        last = epochs.get(header.epoch)
+        if last is not None and header.seq <= last:
+            logged = kept.state.sources.get(header.source, {}).get(header.epoch, 0)
+            if header.seq <= logged:
+                self._send(peer, [words.encode(words.Confirm(header.source, header.epoch, logged))])
+            return False
+        if last is not None and header.seq > last + 1:
+            self._send(peer, [words.encode(words.Refused(self.boot))])
+            return False
+        epochs[header.epoch] = header.seq
+        while len(epochs) > EPOCHS_KEPT:
+            del epochs[min(epochs)]
+        return True
 
     def _take_small(self, what: words.Publish, parts: list[zmq.Frame]) -> None:
-        item = self._item(what.kind, what.topic, parts[:1])
+        item = self._small(what.kind, what.topic, parts[:1])
         if what.kind == "signal":
             item.type = decode_signal(parts[0].buffer).type
         self._route(item)
 
-    def _item(self, kind: words.Kind, topic: str, parts: list[Any]) -> Item:
-        self._number += 1
-        return Item(kind, topic, self._number, 0, sum(len(part) for part in parts), parts)
+    def _small(self, kind: words.Kind, topic: str, parts: list[Any]) -> Item:
+        item = Item(kind, topic, self._numbers.small(), 0, _size(parts), parts)
+        item.seq = self._topics.count(item)
+        return item
+
+    def _number_frame(self, item: Item) -> None:
+        item.number = self._numbers.reserve()
+        item.seq = self._topics.count(item)
 
     def _route(self, item: Item) -> None:
-        item.seq = self._topics.count(item)
+        self._numbers.routed(item.number)
         for subscriber in list(self._subscribers.values()):
             if wants(subscriber.asked.wanted, item):
                 subscriber.offer(item)
+        item.header = None  # nobody needs it any more, and it is the larger part of a small item
 
     def _send(self, peer: bytes, parts: list[Any]) -> bool:
         return self._wire is not None and self._wire.send([peer, *parts])
@@ -190,6 +248,8 @@ class Bus:
     # ---- subscribing
     def _subscribe(self, peer: bytes, asked: words.Subscribe) -> None:
         self._heard[peer] = time.monotonic()
+        if asked.lineage != self.lineage:
+            asked = msgspec.structs.replace(asked, after=None)
         if asked.id in self._ended:
             self._send(peer, [words.encode(words.Ended(asked.id, self._ended[asked.id]))])
             return
@@ -217,11 +277,12 @@ class Bus:
     def _new_subscriber(self, peer: bytes, asked: words.Subscribe) -> Subscriber:
         if not asked.lossless:
             return Lossy(peer, asked, self._send)
-        backlog = Backlog(self._directory / "backlog" / asked.id)
+        store = self._log or Backlog(self._directory / "backlog" / asked.id)
         limit = None if asked.durable else self._backlog_bytes
         return Lossless(
-            peer, asked, self._send, store=backlog, keep_until_done=False, limit_bytes=limit, end=self._end
-        )
+            peer, asked, self._send, store=store, keep_until_done=self._log is not None, limit_bytes=limit,
+            end=self._end, done=self._numbers.last,
+        )  # fmt: skip
 
     def _end(self, subscriber: Subscriber, why: str) -> None:
         """Give a subscriber up, and say so to it and to everybody."""
@@ -243,24 +304,89 @@ class Bus:
         asyncio.get_running_loop().call_soon(self._say, said)
 
     def _say(self, said: Signal) -> None:
-        item = self._item("signal", words.SYSTEM, [encode_signal(said)])
+        item = self._small("signal", words.SYSTEM, [encode_signal(said)])
         item.type = said.type
         self._route(item)
+
+    # ---- the log (``queue: disk``)
+    def _load_log(self, kept: DiskQueue) -> None:
+        """Subscribers of the last life wait for their lines to ask again; what they were not done with waits too."""
+        items = kept.open()
+        self.lineage = kept.state.lineage
+        self._topics.seqs.update(kept.state.topics)
+        self._accepted = {source: dict(epochs) for source, epochs in kept.state.sources.items()}
+        self._numbers.routed(kept.state.number)
+        for known in kept.state.subscribers:
+            one = self._new_subscriber(b"", known.asked)
+            assert isinstance(one, Lossless)
+            wanted = [item for item in items if item.number > known.done and wants(known.asked.wanted, item)]
+            one.put_back([item.without_parts() for item in wanted], known.done)
+            self._subscribers[known.asked.id] = one
+        if kept.quarantined:
+            self._early.append(signal(
+                "assay.queue.damaged", "bus", f"damaged records in the bus's log were set aside: {', '.join(kept.quarantined)}",
+                source="/stations/bus", level="error",
+            ))  # fmt: skip
+
+    async def _keep_log(self, kept: DiskQueue) -> None:
+        """Group commit: all that came while the last write was synced goes into the next one."""
+        waits = backoff(0.2, 2.0)
+        while not self._stop.is_set():
+            await _wait(self._due, TICK_S)
+            self._due.clear()
+            batch, self._pending = self._pending, []
+            for _, item in batch:
+                self._number_frame(item)
+            while True:
+                try:
+                    await kept.append([item for _, item in batch], self._known())
+                    break
+                except OSError as failed:
+                    log.error(
+                        "the bus takes nothing: its log cannot be written", extra={"reason": str(failed)}
+                    )
+                    self._say(signal(
+                        "assay.store.down", "bus", f"the bus's log in `{self._directory}` cannot be written: {failed}",
+                        source="/stations/bus", level="error",
+                    ))  # fmt: skip
+                    await _wait(self._stop, next(waits))
+                    if self._stop.is_set():
+                        return
+            self._release(kept, batch)
+
+    def _release(self, kept: DiskQueue, batch: list[tuple[bytes, Item]]) -> None:
+        """What is on disk is confirmed and goes out."""
+        if batch:
+            crashpoint("bus.taken")
+        confirmed: dict[tuple[bytes, str, int], int] = {}
+        for peer, item in batch:
+            assert item.header is not None
+            confirmed[peer, item.header.source, item.header.epoch] = item.header.seq
+            self._route(item)
+        for (peer, source, epoch), seq in confirmed.items():
+            self._send(peer, [words.encode(words.Confirm(source, epoch, seq))])
+        needed = [one.needs_from for one in self._subscribers.values() if isinstance(one, Lossless)]
+        kept.release(min((number for number in needed if number is not None), default=self._numbers.last))
+
+    def _known(self) -> list[Known]:
+        return [Known(one.asked, one.done) for one in self._subscribers.values() if isinstance(one, Lossless)]
 
     # ---- beside
     async def _tick(self) -> None:
         while not self._stop.is_set():
             self._look_for_the_absent()
+            if self._early and time.monotonic() - self._began > EARLY_S:
+                self._say(self._early.pop())
             self._topics.tick(time.monotonic())
             body = {"station": "bus", "kind": "bus", "state": "running", "pid": os.getpid()}
             body |= msgspec.to_builtins(self.statistics())
-            self._route(self._item("post", "stats", [msgspec.json.encode(body)]))
+            self._route(self._small("post", "stats", [msgspec.json.encode(body)]))
             await _wait(self._stop, TICK_S)
 
     def _look_for_the_absent(self) -> None:
         now = time.monotonic()
         for one in list(self._subscribers.values()):
-            away = now - self._heard.get(one.peer, 0.0)
+            away = now - one.heard_at
             if isinstance(one, Lossy) and away > LOSSY_AWAY_S:
                 del self._subscribers[one.asked.id]
             elif isinstance(one, Lossless) and not one.asked.durable and away > self._away_s:
@@ -272,9 +398,14 @@ class Bus:
     def _make_room(self, socket: Any) -> bytes | None:
         """Directories and keys; returns the server key if there is one."""
         self._directory.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self._directory / "backlog", ignore_errors=True)
         if self._address.startswith("ipc://"):
             Path(self._address.removeprefix("ipc://")).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return _server_key(socket, self._directory / "curve.json") if self._curve else None
+
+
+def _size(parts: Sequence[Any]) -> int:
+    return sum(len(part) for part in parts)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

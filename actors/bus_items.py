@@ -42,6 +42,42 @@ class Item:
         return Item(self.kind, self.topic, self.number, self.seq, self.size, None, self.place)
 
 
+STEP = 1 << 22
+"""Between two frames' numbers there is room for so many signals and posts."""
+
+
+class Numbers:
+    """Numbers deliveries so that they rise in the order of routing.
+
+    A frame's number is fixed before it is written to the log, and signals overtake it meanwhile; so frames take
+    whole steps, and what is routed between two frames takes the numbers between theirs. The clock is where they
+    begin: they go on rising over restarts.
+    """
+
+    def __init__(self, clock_s: float) -> None:
+        self._frame = int(clock_s * 1000) * STEP
+        self._routed = self._frame
+
+    def reserve(self) -> int:
+        """For a frame that will be routed later, after all that were reserved before."""
+        self._frame = (max(self._frame, self._routed) // STEP + 1) * STEP
+        return self._frame
+
+    def routed(self, number: int) -> None:
+        """The frame of this number goes out now (or did so in an earlier life)."""
+        self._routed = max(self._routed, number)
+
+    @property
+    def last(self) -> int:
+        """Of what was routed last."""
+        return self._routed
+
+    def small(self) -> int:
+        """For a signal or post that goes out now."""
+        self._routed += 1
+        return self._routed
+
+
 def wants(wanted: Filter, item: Item) -> bool:
     """Whether an item passes a filter. Conditions on frames do not touch signals and posts, and the reverse."""
     if not any(_matches(pattern, item.topic) for pattern in wanted.topics):

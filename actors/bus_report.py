@@ -62,6 +62,8 @@ class BusStatistics(msgspec.Struct, frozen=True, kw_only=True):
     topics: dict[str, TopicStatistics]
     queue_bytes: int
     """What the log takes on disk (``bus.queue: disk``)."""
+    damaged: int
+    """Damaged places found in the log when the bus started."""
 
 
 class Topics:

@@ -71,6 +71,7 @@ class Subscriber:
 
     def move(self, peer: bytes, asked: words.Subscribe) -> None:
         """The reader asks again after a break, and says what it has received."""
+        self.heard_at = time.monotonic()
         self.peer, self.asked = peer, asked
         self.nth = 0
         self._flying.clear()
@@ -90,6 +91,8 @@ class Subscriber:
         return len(self._flying)
 
     def _may_send(self, item: Item) -> bool:
+        if not self.peer:
+            return False
         if not self._flying:
             return True
         return (
@@ -102,6 +105,7 @@ class Subscriber:
             self.asked.id, item.kind, item.topic, item.number, item.seq, self._gap, self.nth + 1
         )
         if not self._send(self.peer, [words.encode(meta), *parts]):
+            self.peer = b""  # it asks again when it is back
             return False
         self._gap = 0
         self.nth += 1
@@ -159,6 +163,7 @@ class Lossless(Subscriber):
         keep_until_done: bool,
         limit_bytes: int | None,
         end: End,
+        done: int = 0,
     ) -> None:
         super().__init__(peer, asked, send)
         self._store = store
@@ -174,7 +179,7 @@ class Lossless(Subscriber):
         self._loading: asyncio.Task[None] | None = None
         self._loaded: dict[int, list[bytes]] = {}
         self._ended = False
-        self.done = 0
+        self.done = done
 
     @property
     def held_bytes(self) -> int:
@@ -216,12 +221,10 @@ class Lossless(Subscriber):
             self.waiting.appendleft(item)
             self.waiting_bytes += item.size
             self._memory_bytes += _in_memory(item)
-
-    def skip(self, after: int) -> None:
-        """The reader has these already, from an earlier life of the bus."""
-        while self.waiting and self.waiting[0].number <= after:
+        while self.waiting and self.waiting[0].number <= after:  # received in an earlier life of the bus
             item = self.waiting.popleft()
             self.waiting_bytes -= item.size
+            self._memory_bytes -= _in_memory(item)
             self._sent.append(item)
             self._sent_bytes += item.size
 

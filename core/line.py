@@ -128,7 +128,7 @@ class Line:
     async def close(self) -> None:
         """Leave the bus. Safe twice."""
         for subscription in list(self._subscriptions.values()):
-            subscription.close()
+            subscription.detach()
         if self._pinging is not None:
             self._pinging.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -219,7 +219,9 @@ class Line:
             lossless=lossless or durable, durable=durable, credit_frames=credit_frames,
             credit_bytes=credit_bytes, keep=keep, after=None, lineage=self.lineage,
         )  # fmt: skip
-        subscription = Subscription(asked, by_hand, self._tell, self._leave)
+        subscription = Subscription(
+            asked, self._tell, self._leave, by_hand=by_hand, keeps_place=asked.lossless and name is not None
+        )
         self._subscriptions[subscription.id] = subscription
         self._hand_over([words.encode(asked)])
         try:

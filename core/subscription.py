@@ -30,6 +30,8 @@ class Delivery(msgspec.Struct, kw_only=True):
     signal: Signal | None = None
     body: bytes | None = None
     """Of a post."""
+    life: int = 0
+    """Rises when the bus forgets; ``done`` with an item from before means nothing to it."""
 
 
 class Subscription:
@@ -45,7 +47,13 @@ class Subscription:
     """
 
     def __init__(
-        self, asked: Subscribe, by_hand: bool, tell: Callable[[Took], None], leave: Callable[[str], None]
+        self,
+        asked: Subscribe,
+        tell: Callable[[Took], None],
+        leave: Callable[[str], None],
+        *,
+        by_hand: bool,
+        keeps_place: bool,
     ) -> None:
         self.id = asked.id
         self.name = asked.name
@@ -55,12 +63,14 @@ class Subscription:
         """How often the bus came back and this subscription began anew."""
         self._asked = asked
         self._by_hand = by_hand
+        self._keeps_place = keeps_place
         self._tell = tell
         self._leave = leave
         self._ready: deque[tuple[Deliver, list[Any]]] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self.accepted = False
         """The bus has said yes."""
+        self._life = 0
         self.nth = 0
         """Deliveries since it was last accepted."""
         self._end: AssayError | None = None
@@ -92,13 +102,21 @@ class Subscription:
         self._finish_last()
         return self._next() if self._ready else None
 
-    def done(self, delivery: Delivery | int) -> None:
+    def done(self, delivery: Delivery) -> None:
         """This item and all before it are never needed again (``by_hand``)."""
-        number = delivery if isinstance(delivery, int) else delivery.number
-        if number > self._done:
-            self._done = number
-            self._taken = max(self._taken, number)
+        if delivery.life == self._life and delivery.number > self._done:
+            self._done = delivery.number
+            self._taken = max(self._taken, self._done)
             self.tell_credit()
+
+    def detach(self) -> None:
+        """The line closes. The bus keeps the place of a lossless subscriber with a name of its own for a minute."""
+        if not self._keeps_place:
+            self.close()
+        elif not self._closed:
+            self.tell_credit()
+            self._closed = True
+            self._wake()
 
     def close(self) -> None:
         """Want no more; a waiting reader's loop ends."""
@@ -117,6 +135,7 @@ class Subscription:
         """The bus starts anew. In another lineage numbers begin again, so none of the old ones mean anything."""
         self.restarts += 1
         if not same_lineage:
+            self._life += 1
             self._received = self._at = self._taken = self._done = 0
             self._told = (0, 0)
 
@@ -157,7 +176,7 @@ class Subscription:
         what, parts = self._ready.popleft()
         self._at = what.number
         self._at_bytes = sum(len(part) for part in parts)
-        return _delivery(what, parts)
+        return _delivery(what, parts, self._life)
 
     def _finish_last(self) -> None:
         if self._at <= self._taken:
@@ -177,8 +196,10 @@ class Subscription:
             self._waiter.set_result(None)
 
 
-def _delivery(what: Deliver, parts: list[Any]) -> Delivery:
-    item = Delivery(topic=what.topic, kind=what.kind, number=what.number, seq=what.seq, gap=what.gap)
+def _delivery(what: Deliver, parts: list[Any], life: int) -> Delivery:
+    item = Delivery(
+        topic=what.topic, kind=what.kind, number=what.number, seq=what.seq, gap=what.gap, life=life
+    )
     if what.kind == "frame":
         item.frame = Frame.unpack([parts[0].buffer, parts[1].buffer])
     elif what.kind == "signal":
