@@ -8,7 +8,7 @@ from pathlib import Path
 from config.faults import ConfigErrors, Fault
 from config.models import Config, Dataset
 from config.places import Places
-from core.errors import AssayError
+from core.errors import AssayError, ConfigError
 
 
 def compile_all(config: Config, places: Places) -> None:
@@ -17,38 +17,44 @@ def compile_all(config: Config, places: Places) -> None:
     Raises:
         ConfigErrors: with every fault, at the place of its rule or schema.
     """
-    faults = list(compile_faults(config, places))
+    faults = [fault for name, dataset in config.datasets.items() for fault in _faults(name, dataset, places)]
     if faults:
         raise ConfigErrors(faults)
 
 
-def compile_faults(config: Config, places: Places) -> Iterator[Fault]:
-    """What compiling each dataset's schema and rules finds."""
-    for name, dataset in config.datasets.items():
-        found = list(_rule_faults(name, dataset, places))
-        yield from found
-        if not found:
-            yield from _judge_faults(name, dataset, places)
+def _faults(name: str, dataset: Dataset, places: Places) -> Iterator[Fault]:
+    """First each rule by itself, so that all wrong ones are said; then the dataset as a whole."""
+    found = list(_rule_faults(name, dataset, places))
+    yield from found or _judge_faults(name, dataset, places)
 
 
 def _rule_faults(name: str, dataset: Dataset, places: Places) -> Iterator[Fault]:
-    from quality.rules import check_rule
+    from quality import check_rule
 
     for number, rule in enumerate(dataset.rules):
-        try:
-            check_rule(rule.model_dump())
-        except AssayError as error:
-            place = places.at("datasets", name, "rules", number, "check")
-            yield Fault(places.file, *place, error.code, f"rule `{rule.id}`: {error.message}")
+        for part, text in (("check", rule.check), ("when", rule.when)):
+            try:
+                if text is not None:
+                    check_rule(text)
+            except ConfigError as error:
+                said = f"rule `{rule.id}`, `{part}`: {error.message} (column {error.facts.get('column', 1)} of the rule)"
+                place = places.at("datasets", name, "rules", number, part)
+                yield Fault(places.file, *place, error.code, said)
 
 
 def _judge_faults(name: str, dataset: Dataset, places: Places) -> Iterator[Fault]:
-    from quality import compile_judge
-    from quality.spec import JudgeSpec
+    from quality import JudgeSpec, compile_judge
 
     schema = Path(str(dataset.schema_))
     try:
         compile_judge(schema.read_bytes(), JudgeSpec.from_mapping(dataset.model_dump(by_alias=True)))
     except AssayError as error:
-        place = places.at("datasets", name, "schema")
+        place = _place(name, dataset, error, places)
         yield Fault(places.file, *place, error.code, f"dataset `{name}` (`{schema}`): {error.message}")
+
+
+def _place(name: str, dataset: Dataset, error: AssayError, places: Places) -> tuple[int, int]:
+    for number, rule in enumerate(dataset.rules):
+        if rule.id == error.facts.get("rule"):
+            return places.at("datasets", name, "rules", number, str(error.facts.get("part", "check")))
+    return places.at("datasets", name, "schema")

@@ -21,9 +21,7 @@ from cli.run_flags import arguments as run_arguments
 from cli.settings import settings
 from cli.summary import Summary
 from cli.table import closing_table
-from cli.validate import compile_faults
-from config.faults import ConfigErrors
-from config.load import load_with_places, require_absolute
+from config.load import require_absolute
 from config.models import Config
 from core.ledger import Counts
 from core.redact import redact
@@ -45,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run until the sources are drained (batch) or until stopped (event)."""
     started = time.monotonic()
-    config = settings(args)
+    config = settings(args, compiled=not args.web_only)
     if args.web_only:
         from cli.web_only import show_stored
 
@@ -56,9 +54,6 @@ def run(args: argparse.Namespace) -> int:
         return asyncio.run(dry_run(config, _span(args)))
     if os.environ.get("RAY_ADDRESS"):
         require_absolute(config)
-    faults = list(compile_faults(config, load_with_places(args.config, data_dir=args.data_dir)[1]))
-    if faults:
-        raise ConfigErrors(faults)
     with RunLock(config.storage.root):
         from cli.samples import prepare
 

@@ -29,11 +29,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the status; 0 also when nothing was ever stored."""
     config = settings(args)
-    document = redact_value(_document(config))
+    shown = redact_value(document(config))
     if args.json:
-        print(json.dumps(document, ensure_ascii=False))
+        print(json.dumps(shown, ensure_ascii=False))
     else:
-        print(redact(status_table(document, config.storage.root)))
+        print(redact(status_table(shown, config.storage.root)))
     return OK
 
 
@@ -49,7 +49,8 @@ def is_running(root: Path) -> bool:
     return False
 
 
-def _document(config: Config) -> dict[str, Any]:
+def document(config: Config) -> dict[str, Any]:
+    """The status (CONTRACTS.md §4): told by the running system, else folded from what is stored."""
     root = config.storage.root
     if is_running(root):
         told = _told(root / "state" / "status.json")

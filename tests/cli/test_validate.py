@@ -1,0 +1,52 @@
+"""``--validate-config``: everything is checked, nothing is started."""
+
+from __future__ import annotations
+
+from tests.cli.program import MAIN, assay
+from tests.config.files import GOOD, write
+
+
+def test_a_good_file_is_said_to_be_good_and_leaves_no_trace(tmp_path):
+    write(tmp_path)
+
+    ended = assay(tmp_path, "--validate-config", "--config", "assay.yml")
+
+    assert (ended.returncode, ended.stdout) == (0, "config is valid: 1 source, 1 dataset\n"), ended.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_rule_that_does_not_parse_has_its_place(tmp_path):
+    write(tmp_path, GOOD + "    rules:\n      - {id: a, check: 'id >'}\n      - {id: b, check: 'id > 0'}\n")
+
+    ended = assay(tmp_path, "validate", "--config", "assay.yml")
+
+    assert ended.returncode == 2
+    assert "assay.yml:7:24: E111 rule `a`, `check`: " in ended.stderr
+    assert "1 fault; nothing was started" in ended.stderr
+
+
+def test_a_rule_about_a_field_that_the_schema_lacks_has_its_place(tmp_path):
+    write(tmp_path, GOOD + "    rules:\n      - {id: a, check: 'idd > 0'}\n")
+
+    ended = assay(tmp_path, "validate", "--config", "assay.yml")
+
+    assert ended.returncode == 2
+    assert "assay.yml:7:24: E112" in ended.stderr
+    assert "did you mean `id`" in ended.stderr
+
+
+def test_a_schema_that_is_none_has_its_place(tmp_path):
+    write(tmp_path)
+    (tmp_path / "flights.json").write_text('{"type": "objekt"}')
+
+    ended = assay(tmp_path, "validate", "--config", "assay.yml")
+
+    assert ended.returncode == 2
+    assert "assay.yml:5:13: E5" in ended.stderr
+    assert "dataset `flights` (`flights.json`)" in ended.stderr
+
+
+def test_the_configuration_that_ships_compiles():
+    ended = assay(MAIN.parent, "validate")
+
+    assert ended.returncode == 0, ended.stderr
