@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from core.crash import crashpoint
+from core.crash import crashpoint, fault
 from core.frame import Frame
 from core.ledger import Counts
 from schemas.columns import Column
@@ -21,6 +21,8 @@ from store.layout import Layout, file_name, partition_path, table_name
 from store.log import CHECKPOINT_EVERY, CommitLog, LiveFile, State
 from store.manifest import DatasetNote, FileEntry, Manifest, Origin, Quarantine
 from store.placing import Places, Recovered, recover
+
+ORDER_BROKEN = "fault-ack-before-commit"
 
 PlanOf = Callable[[str, str], Sequence[Column]]
 """(dataset, schema ref ``subject:version``) -> the typed columns of its Silver and Gold tables."""
@@ -77,6 +79,9 @@ class Committer:
         number = self.state.commit + 1
         staged = self._stage(number, fresh)
         manifest = self._manifest(number, at_us or time.time_ns() // 1000, fresh, delta, staged)
+        if self._breaks_order():
+            for entry, _ in staged:
+                self.places.staged_path(entry).unlink()
         crashpoint("writer.staged")
         manifest = self.log.append(manifest)
         self.state.add(manifest)
@@ -90,6 +95,15 @@ class Committer:
             self.log.checkpoint(self.state)
         rows = sum(entry.rows for entry in manifest.files)
         return Committed(manifest, rows, (time.perf_counter() - began) * 1e3)
+
+    def _breaks_order(self) -> bool:
+        """Whether a test asked that one window of this directory be committed without being stored."""
+        mark = self.layout.state / ORDER_BROKEN
+        if not fault("ack-before-commit") or mark.exists():
+            return False
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+        return True
 
     def move_home(self) -> int:
         """Try again to put waiting files in place; returns how many came home."""
@@ -115,7 +129,8 @@ class Committer:
         return staged
 
     def _stage_one(self, number: int, at: int, piece: table.Piece) -> tuple[FileEntry, dict[str, int]]:
-        rows = table.without_dropped(table.file_table(piece, number, keep_raw=self._keep_raw))
+        piece = table.without_dropped(piece)
+        rows = table.file_table(piece, number, keep_raw=self._keep_raw)
         tier, name = piece.tier.word, file_name(number, at)
         home = table_name(tier, piece.of.dataset)
         place, path = self.places.stage(home, name, lambda path: table.write(path, rows))

@@ -42,6 +42,7 @@ class State:
         self.marks: dict[str, dict[str, Mark]] = {}
         self.attachments: dict[str, dict[str, str]] = {}
         self.counts: dict[str, Counts] = {}
+        self.epochs: dict[str, int] = {}
         self.files: list[LiveFile] = []
 
     def add(self, manifest: Manifest) -> None:
@@ -57,6 +58,8 @@ class State:
             self.attachments.setdefault(source, {}).update(names)
         for source, counts in manifest.counts.items():
             self.counts[source] = self.counts.get(source, Counts()) + counts
+        for origin in manifest.origin:
+            self.epochs[origin.source] = max(origin.epoch, self.epochs.get(origin.source, 0))
         self.files.extend(LiveFile(commit=manifest.commit, entry=entry) for entry in manifest.files)
 
     def covered(self, source: str, partition: str) -> Ranges:
@@ -71,6 +74,7 @@ class _Checkpoint(msgspec.Struct, kw_only=True):
     marks: dict[str, dict[str, Mark]]
     attachments: dict[str, dict[str, str]]
     counts: dict[str, Counts]
+    epochs: dict[str, int] = {}
     files: list[LiveFile]
 
     @classmethod
@@ -78,13 +82,13 @@ class _Checkpoint(msgspec.Struct, kw_only=True):
         coverage = {s: {p: list(r) for p, r in found.items()} for s, found in state.coverage.items()}
         return cls(
             commit=state.commit, coverage=coverage, marks=state.marks, attachments=state.attachments,
-            counts=state.counts, files=state.files,
+            counts=state.counts, epochs=state.epochs, files=state.files,
         )  # fmt: skip
 
     def state(self) -> State:
         state = State()
         state.commit, state.marks, state.attachments = self.commit, self.marks, self.attachments
-        state.counts, state.files = self.counts, self.files
+        state.counts, state.epochs, state.files = self.counts, self.epochs, self.files
         state.coverage = {s: {p: Ranges(r) for p, r in found.items()} for s, found in self.coverage.items()}
         return state
 
