@@ -199,7 +199,6 @@ class FileSource:
         note = Quarantined(
             known.file, str(error), bytes_unread=known.size * max(0, end - start) // end, path=known.path if inside else None
         )  # fmt: skip
-        self._say("assay.file.quarantined", known.file, str(error), level="error", code=error.code)
         none = pa.array([], pa.int64())
         return Batch(
             partition=known.partition, ordinals=none, ends=none, raw=pa.array([], pa.large_binary()),
