@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -114,16 +115,23 @@ def _with_sample(samples: Samples, counts: Counts, at: float) -> Samples:
 
 
 def rates(samples: Samples, now: float) -> dict[str, float]:
-    """Per second, by count.
+    """Per second, by count; all 0 when nothing was heard for a window.
 
     >>> rates(((0.0, dict.fromkeys(COUNTED, 0)), (2.0, dict.fromkeys(COUNTED, 50))), 2.0)["read"]
     25.0
     """
     if len(samples) < 2 or now - samples[-1][0] > WINDOW_S:
         return dict.fromkeys(COUNTED, 0.0)
-    (first_at, first), (last_at, last) = samples[0], samples[-1]
-    elapsed = max(last_at - first_at, 1e-9)
-    return {name: max(0.0, (last[name] - first[name]) / elapsed) for name in COUNTED}
+    return {name: _rate([(at, counts[name]) for at, counts in samples]) for name in COUNTED}
+
+
+def _rate(samples: list[tuple[float, int]]) -> float:
+    """Rise per second. What is committed rises in steps: from step to step, or a window's edges would make it swing."""
+    steps = [new for old, new in pairwise(samples) if new[1] != old[1]]
+    (first_at, first), (last_at, last) = (
+        (steps[0], steps[-1]) if len(steps) > 1 else (samples[0], samples[-1])
+    )
+    return max(0.0, (last - first) / max(last_at - first_at, 1e-9))
 
 
 def live(state: State, now: float) -> dict[str, Any]:

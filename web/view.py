@@ -88,8 +88,10 @@ def _calm(snapshot: Mapping[str, Any]) -> dict[str, str]:
 def _unbalanced(sources: Sequence[Mapping[str, Any]], imbalance: int) -> str:
     culprits = [source["name"] for source in sources if imbalance_of(source)]
     where = f" in {', '.join(culprits[:3])}" if culprits else ""
-    what = "are missing" if imbalance > 0 else "were stored and never read"
-    return f"{abs(imbalance):,} record{'s' if abs(imbalance) != 1 else ''} {what}{where}"
+    one = abs(imbalance) == 1
+    missing, stored = ("is", "was") if one else ("are", "were")
+    what = f"{missing} missing" if imbalance > 0 else f"{stored} stored and never read"
+    return f"{abs(imbalance):,} record{'' if one else 's'} {what}{where}"
 
 
 def imbalance_of(source: Mapping[str, Any]) -> int:

@@ -59,7 +59,7 @@ class Run:
             self._board.take(message)
             self._feed.take("stats", msgspec.json.encode(message), now)
         self._feed.status(self._board.document(), now)
-        self._signals()
+        self._signals(now)
 
     def _read(self, name: str, seconds: float) -> None:
         mean = SOURCES[name][1] * (1 + 0.25 * math.sin(self._steps / 40 + len(name)))
@@ -116,17 +116,19 @@ class Run:
             {"station": "bridge", "kind": "bridge", "state": "up", "waiting": 2},
         ]
 
-    def _signals(self) -> None:
+    def _signals(self, now: float | None) -> None:
         if self._steps % 3 == 0:
             name = self._random.choice(list(SOURCES))
             rows = self._counts[name].settled
             self._say(
+                now,
                 "assay.batch.committed",
                 name,
                 f"commit {self._commit}: {rows:,} rows of {name} in Hive tables",
             )
         if self._steps % 31 == 5 and not self._calm:
             self._say(
+                now,
                 "assay.source.waiting",
                 "invoices",
                 "invoices: the database is locked; next try in 4 s",
@@ -134,14 +136,14 @@ class Run:
             )
         if self._steps % 67 == 9 and not self._calm:
             self._say(
-                "assay.file.quarantined", "planes", "planes_0417.parquet: the footer is cut off", "error"
+                now, "assay.file.quarantined", "planes", "planes_0417.parquet: the footer is cut off", "error"
             )
         if self._steps == 1:
-            self._say("assay.schema.registered", "flights", "flights version 1 registered")
+            self._say(now, "assay.schema.registered", "flights", "flights version 1 registered")
 
-    def _say(self, kind: str, subject: str, message: str, level: str = "info") -> None:
+    def _say(self, now: float | None, kind: str, subject: str, message: str, level: str = "info") -> None:
         said = signal(kind, subject, message, source=f"/sources/{subject}", level=level)  # type: ignore[arg-type]
-        self._feed.take("system", said)
+        self._feed.take("system", said, now)
 
 
 async def keep_moving(run: Run, every_s: float = 0.2) -> None:

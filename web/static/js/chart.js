@@ -3,10 +3,10 @@ import { cleared, colour } from "./dom.js";
 
 const TIERS = ["gold", "silver", "bronze", "rejected"];
 
-/** The last two minutes of a value as a line; nulls are gaps. */
+/** The last two minutes of a value as a line, three seconds a point; nulls are gaps. */
 export function sparkline(canvas, values) {
   const area = cleared(canvas);
-  const shown = values.slice(-120);
+  const shown = thirds(values.slice(-120));
   const known = shown.filter((value) => value !== null);
   if (!area || known.length < 2) return;
   const low = Math.min(...known);
@@ -25,6 +25,15 @@ export function sparkline(canvas, values) {
     down = true;
   });
   pen.stroke();
+}
+
+function thirds(values) {
+  const means = [];
+  for (let i = values.length % 3; i < values.length; i += 3) {
+    const known = values.slice(i, i + 3).filter((value) => value !== null);
+    means.push(known.length ? known.reduce((a, b) => a + b, 0) / known.length : null);
+  }
+  return means;
 }
 
 export class TierChart {
@@ -54,7 +63,7 @@ function options({ width, height }) {
   const axis = { stroke: colour("muted"), font: '11px "Inter", sans-serif', grid: { stroke: colour("line"), width: 1 }, ticks: { show: false } };
   const band = (tier) => ({ stroke: colour(tier), fill: colour(tier), width: 1, points: { show: false } });
   return {
-    width, height, legend: { show: false }, cursor: { show: false }, padding: [8, 8, 0, 0],
+    width, height, legend: { show: false }, cursor: { show: false }, padding: [8, 18, 0, 0],
     scales: { y: { range: (_, __, max) => [0, Math.max(1, max * 1.08)] } },
     axes: [
       { ...axis, grid: { show: false }, size: 24, gap: 2, space: 70, values: (_, at) => at.map((t) => new Date(t * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })), incrs: [60, 120, 300] },

@@ -43,6 +43,7 @@ export class Graph {
   build(nodes, edges, width, shape) {
     this.shape = shape;
     const placed = place(nodes, width);
+    this.down = placed.down;
     this.box.style.height = `${placed.height}px`;
     this.svg.replaceChildren(); this.labels.replaceChildren(); this.list.replaceChildren();
     this.nodes.clear(); this.edges.clear();
@@ -105,7 +106,7 @@ export class Graph {
     mark(button, "level", node.level);
     const dot = button.querySelector(".dot");
     mark(dot, "level", node.level);
-    say(button.querySelector("small"), under(node));
+    say(button.querySelector("small"), under(node, this.down));
     button.setAttribute("aria-label", `${node.name}, ${node.kind}: ${node.word}, ${rate(node.rate)} events per second${full(node.fill)}`);
     const bar = button.querySelector(".foot-bar i");
     if (bar) { bar.style.width = `${(node.fill ?? 0) * 100}%`; mark(bar, "fill", load(node.fill ?? 0)); }
@@ -118,7 +119,7 @@ export class Graph {
     path.style.strokeWidth = `${edge.rate > 0 ? Math.min(7, 2.5 + Math.log10(1 + edge.rate) * 1.3) : 2}`;
     if (!label) return;
     mark(label, "fill", load(edge.fill ?? 0));
-    say(label, (edge.fill ?? 0) > 0.8 ? `${Math.round(edge.fill * 100)} % full` : edge.rate > 0 ? rate(edge.rate) : "");
+    say(label, (edge.fill ?? 0) > 0.8 ? `${Math.round(edge.fill * 100)} % full` : edge.rate > 0 && !(this.down && edge.to === "bus") ? rate(edge.rate) : "");
   }
 
   rows(nodes, edges) {
@@ -132,8 +133,8 @@ export class Graph {
 
 const full = (fill) => (fill === null || fill === undefined ? "" : `, queue ${Math.round(fill * 100)} % full`);
 
-function under(node) {
-  if (node.kind === "source") return node.level === "ok" ? node.under : node.word;
+function under(node, down) {
+  if (node.kind === "source") return node.level !== "ok" ? node.word : down ? `${rate(node.rate)} /s` : node.under;
   if (node.waiting) return `${count(node.waiting)} waiting`;
   if (node.kind !== "tier" && node.level !== "ok") return node.word;
   return node.store === "files" ? `${node.word}` : `${rate(node.rate)} /s`;

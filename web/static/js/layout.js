@@ -1,6 +1,6 @@
 // Where stations stand and how pipes run. Pure: sizes in, boxes and curves out.
 
-const HEIGHT = 46;
+const HEIGHT = 43;
 const WIDTHS = { source: 138, bus: 118, tier: 96, writer: 112, store: 128 };
 const COLUMNS = ["source", "bus", "tier", "writer", "store"];
 
@@ -38,7 +38,7 @@ function rightwards(nodes, width) {
   const scale = Math.min(1, width / 900);
   const widths = COLUMNS.map((kind) => WIDTHS[kind] * Math.max(0.8, scale));
   const gap = (width - widths.reduce((a, b) => a + b, 0)) / (COLUMNS.length - 1);
-  const height = Math.max(300, groups[0].length * (HEIGHT + 9) + 4);
+  const height = Math.max(300, groups[0].length * (HEIGHT + 8));
   const boxes = {};
   let x = 0;
   groups.forEach((group, column) => {

@@ -56,7 +56,7 @@ export class Link {
     this.onState("live", null);
     this.asleep = false;
     for (const id of Object.keys(this.subscriptions)) this.subscribe(id);
-    this.ping();
+    setTimeout(() => this.ping(), 1500);
   }
 
   ping() { this.send({ t: "ping", ts: performance.now() }); }

@@ -1,0 +1,77 @@
+"""/metrics and /api/v1: shapes that other programs read."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from core.signals import signal
+from tests.web.conftest import BEARER, a_document
+from web.metrics import escaped
+
+
+async def scrape(client) -> str:
+    async with client(**BEARER) as visitor:
+        answer = await visitor.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return answer.text
+
+
+async def test_metrics_have_the_promised_names(client, feed):
+    said = {
+        "station": "connector:flights", "kind": "connector", "events_total": 14, "scored": {"gold": 10},
+        "rules": {"required": 2}, "delay_ms": {"p50": 100.0, "p95": 250.0},
+    }  # fmt: skip
+    feed.take("stats", msgspec.json.encode(said))
+    text = await scrape(client)
+
+    assert 'assay_source_events_total{source="flights"} 14' in text
+    assert 'assay_events_scored_total{source="flights",tier="gold"} 10' in text
+    assert 'assay_rejected_events_total{source="flights",rule="required"} 2' in text
+    assert 'assay_ledger_imbalance_events{source="flights"} 0' in text
+    assert 'assay_commit_delay_seconds{source="flights",quantile="0.95"} 0.25' in text
+    assert 'assay_station_up{station="bus"} 1' in text
+    assert 'assay_store_up{store="files"} 1' in text
+    assert "assay_ws_sockets 0" in text and "assay_build_info{" in text
+
+
+async def test_each_metric_is_explained_once(client):
+    lines = (await scrape(client)).splitlines()
+    names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+
+    assert len(names) == len(set(names))
+    assert {line.split("{")[0].split()[0] for line in lines if line and line[0] != "#"} == set(names)
+
+
+async def test_imbalance_is_told_per_source(client, feed):
+    feed.status(a_document(read=100, gold=90, in_flight=9))
+
+    assert 'assay_ledger_imbalance_events{source="flights"} 1' in await scrape(client)
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"), [('a"b', r"a\"b"), ("a\\b", r"a\\b"), ("a\nb", r"a\nb"), ("<script>", "<script>")]
+)
+def test_label_values_are_escaped(raw, said):
+    assert escaped(raw) == said
+
+
+async def test_status_is_the_document_and_nothing_more(client):
+    async with client(**BEARER) as visitor:
+        assert (await visitor.get("/api/v1/status")).json() == a_document()
+
+
+async def test_events_come_as_lines(client, feed):
+    for i in range(3):
+        feed.take(
+            "system", signal("assay.batch.committed", "flights", f"commit {i}", source="/stations/writer")
+        )
+    async with client(**BEARER) as visitor:
+        answer = await visitor.get("/api/v1/events", params={"limit": "2"})
+        refusal = await visitor.get("/api/v1/events", params={"limit": "-1"})
+
+    assert [msgspec.json.decode(line)["data"]["message"] for line in answer.content.splitlines()] == [
+        "commit 1",
+        "commit 2",
+    ]
+    assert (refusal.status_code, refusal.json()["field"]) == (400, "limit")
