@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from quality.model import Node, same
-from quality.numbers import INT64_MAX, INT64_MIN, beyond_double, fits_decimal, integral, less, multiple
+from quality.numbers import INT64_MAX, INT64_MIN, fits_decimal, integral, less, multiple
 from quality.reading import pointer
 from quality.reasons import Why, show
 
-Report = Callable[[str, str, str, str, str, str], None]
-"""Takes the six parts of a reason."""
+Path = tuple[Any, ...]
+"""(path above, step), or (pointer,): rendered only where something is reported."""
 
 _KINDS: dict[type, str] = {
     dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null", int: "integer",
@@ -25,11 +25,11 @@ SEVERITY = {"required": "critical", "additionalProperties": "minor"}
 def violations(node: Node, value: Any, path: str = "") -> list[Why]:
     """All that ``node`` holds against ``value``, in document order; severity info does not make it invalid."""
     found: list[Why] = []
-    check(node, value, path, found)
+    check(node, value, (path,), found)
     return found
 
 
-def check(node: Node, value: Any, path: str, out: list[Why], must: bool = False, masked: bool = False) -> None:
+def check(node: Node, value: Any, path: Path, out: list[Why], must: bool = False, masked: bool = False) -> None:
     """Append every violation to ``out``.
 
     Args:
@@ -45,7 +45,7 @@ def check(node: Node, value: Any, path: str, out: list[Why], must: bool = False,
         severity = "critical" if must and value is None else "major"
         expected = " or ".join(sorted(types))
         what = "null is refused" if value is None else f"{kind} where {expected} is expected"
-        out.append((path, "type", severity, expected, show(value, masked), what))
+        out.append((render(path), "type", severity, expected, show(value, masked), what))
         if node.foreign is None:
             return
     if node.enum is not None and not any(same(value, one) for one in node.enum):
@@ -63,17 +63,22 @@ def check(node: Node, value: Any, path: str, out: list[Why], must: bool = False,
         _foreign(node, value, path, out, masked)
 
 
+def render(path: Path) -> str:
+    """A path as a JSON pointer."""
+    return path[0] if len(path) == 1 else pointer(render(path[0]), path[1])
+
+
 def _wider(kind: str, types: frozenset[str], value: Any) -> bool:
     if kind == "integer":
         return "number" in types
     return kind == "number" and "integer" in types and integral(value)
 
 
-def _say(out: list[Why], path: str, rule: str, expected: str, value: Any, masked: bool, message: str) -> None:
-    out.append((path, rule, SEVERITY.get(rule, "major"), expected, show(value, masked), message))
+def _say(out: list[Why], path: Path, rule: str, expected: str, value: Any, masked: bool, message: str) -> None:
+    out.append((render(path), rule, SEVERITY.get(rule, "major"), expected, show(value, masked), message))
 
 
-def _string(node: Node, value: str, path: str, out: list[Why], masked: bool) -> None:
+def _string(node: Node, value: str, path: Path, out: list[Why], masked: bool) -> None:
     if node.min_length is not None and len(value) < node.min_length:
         _say(out, path, "minLength", f"≥ {node.min_length} characters", value, masked, f"{len(value)} characters")
     if node.max_length is not None and len(value) > node.max_length:
@@ -84,7 +89,7 @@ def _string(node: Node, value: str, path: str, out: list[Why], masked: bool) -> 
         _say(out, path, "format", node.format, value, masked, f"is no {node.format}")
 
 
-def _number(node: Node, value: Any, path: str, out: list[Why], masked: bool) -> None:
+def _number(node: Node, value: Any, path: Path, out: list[Why], masked: bool) -> None:
     if node.minimum is not None and less(value, node.minimum):
         _say(out, path, "minimum", f"≥ {show(node.minimum)}", value, masked, "too small")
     if node.maximum is not None and less(node.maximum, value):
@@ -104,15 +109,15 @@ def _number(node: Node, value: Any, path: str, out: list[Why], masked: bool) -> 
             _column(out, path, "a 64-bit integer", value, masked)
 
 
-def _column(out: list[Why], path: str, expected: str, value: Any, masked: bool) -> None:
+def _column(out: list[Why], path: Path, expected: str, value: Any, masked: bool) -> None:
     message = "valid, but no column holds it exactly: null there, exact in the raw bytes"
-    out.append((path, "column-range", "info", expected, show(value, masked), message))
+    out.append((render(path), "column-range", "info", expected, show(value, masked), message))
 
 
-def _object(node: Node, value: dict[str, Any], path: str, out: list[Why], masked: bool) -> None:
+def _object(node: Node, value: dict[str, Any], path: Path, out: list[Why], masked: bool) -> None:
     for name in node.required:
         if name not in value:
-            where = pointer(path, name)
+            where = render((path, name))
             out.append((where, "required", "critical", "present", "missing", f"`{name}` is required"))
     if node.min_properties is not None and len(value) < node.min_properties:
         _say(out, path, "minProperties", f"≥ {node.min_properties} fields", len(value), masked, "too few fields")
@@ -122,9 +127,9 @@ def _object(node: Node, value: dict[str, Any], path: str, out: list[Why], masked
     for name, part in value.items():
         below = properties.get(name)
         if below is not None:
-            check(below, part, pointer(path, name), out, name in required, masked)
+            check(below, part, (path, name), out, name in required, masked)
         elif additional is not None:
-            where = pointer(path, name)
+            where = (path, name)
             if additional.nothing:
                 message = f"the field `{name[:60]}` is not known"
                 _say(out, where, "additionalProperties", "no other fields", part, masked, message)
@@ -132,21 +137,21 @@ def _object(node: Node, value: dict[str, Any], path: str, out: list[Why], masked
                 check(additional, part, where, out, False, masked)
 
 
-def _array(node: Node, value: list[Any], path: str, out: list[Why], masked: bool) -> None:
+def _array(node: Node, value: list[Any], path: Path, out: list[Why], masked: bool) -> None:
     if node.min_items is not None and len(value) < node.min_items:
         _say(out, path, "minItems", f"≥ {node.min_items} items", len(value), masked, "too few items")
     if node.max_items is not None and len(value) > node.max_items:
         _say(out, path, "maxItems", f"≤ {node.max_items} items", len(value), masked, "too many items")
     if node.items is not None:
         for index, part in enumerate(value):
-            check(node.items, part, f"{path}/{index}", out, False, masked)
+            check(node.items, part, (path, index), out, False, masked)
 
 
-def _foreign(node: Node, value: Any, path: str, out: list[Why], masked: bool) -> None:
+def _foreign(node: Node, value: Any, path: Path, out: list[Why], masked: bool) -> None:
     for error in node.foreign.iter_errors(value):
         where = path
         for step in error.instance_path:
-            where = pointer(where, step)
+            where = (where, step)
         rule = next((step for step in reversed(error.schema_path) if isinstance(step, str)), "schema")
         hidden = masked or any(part.pii for part in node.walk())
         message = "does not fulfil the schema" if hidden else error.message[:200]
@@ -158,14 +163,7 @@ def accepts(node: Node) -> Callable[[Any], bool]:
 
     def test(value: Any) -> bool:
         found: list[Why] = []
-        check(node, value, "", found)
+        check(node, value, ("",), found)
         return not found
 
     return test
-
-
-def count_pairs_safely(value: Any) -> int:
-    """``reading.pairs`` for numbers and containers alike; -1 where something needs the exact path."""
-    from quality.reading import pairs
-
-    return -1 if type(value) is Decimal and beyond_double(value) else pairs(value)

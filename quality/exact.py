@@ -9,7 +9,7 @@ from core.tiers import Tier
 from quality.check import check
 from quality.measures import Measures, Plan, accuracy, completeness, compliance, recency, run_rules, score, tier_of
 from quality.reading import Unreadable, read
-from quality.reasons import Why, dump, in_order
+from quality.reasons import MASK, Why, dump, in_order
 
 _NOTHING: Measures = (0.0, None, None, 0.0, None)
 """Of a record that cannot be read: nothing expected is there, nothing complies, the others do not apply."""
@@ -32,9 +32,10 @@ def judge_exactly(plan: Plan, line: bytes, now_us: int) -> Verdict:
     try:
         document = read(line)
     except Unreadable as err:
-        return refuse(plan, (err.path, err.rule, "critical", err.expected, err.got, err.message))
+        got = MASK if plan.masked else err.got
+        return refuse(plan, (err.path, err.rule, "critical", err.expected, got, err.message))
     found: list[Why] = []
-    check(plan.root, document, "", found)
+    check(plan.root, document, ("",), found)
     valid = not any(why[2] != "info" for why in found)
     if type(document) is not dict:
         if not any(why[1] == "type" and not why[0] for why in found):

@@ -39,4 +39,5 @@ def format_test(name: str, draft: str) -> Callable[[str], Any] | None:
     if name not in FOREIGN:
         return None
     validator = jsonschema_rs.validator_for({"$schema": draft, "format": name}, validate_formats=True)
-    return validator.is_valid  # type: ignore[no-any-return]
+    test: Callable[[str], Any] = validator.is_valid
+    return test

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -68,10 +69,11 @@ class PythonJudge:
         refused: Mapping[int, Reason] | None = None,
     ) -> pa.RecordBatch:
         """See ``core.ports.Judge``. Typed columns are not filled by this kernel, whatever ``columns`` says."""
-        lines = split(data, offsets)
-        n = len(lines)
-        rows = _Rows(n)
-        doubtful = self._fast.run(lines, now_us, rows) if self._fast.run is not None else range(n)
+        whole = data if type(data) is bytes else bytes(memoryview(data))
+        lines = split(whole, offsets)
+        fast = self._fast
+        rows = _Rows(len(lines), fast)
+        doubtful = range(len(lines)) if fast.run is None else fast.run(lines, now_us, rows)
         for index in doubtful:
             if refused is None or index not in refused:
                 rows.set(index, judge_exactly(self._plan, lines[index], now_us))
@@ -84,13 +86,12 @@ class PythonJudge:
         return self._fast.explain
 
 
-def split(data: Any, offsets: Any) -> list[bytes]:
+def split(whole: bytes, offsets: Any) -> list[bytes]:
     """The documents of a buffer, each as bytes: between ``offsets`` (int64[n+1]), or line by line.
 
     >>> split(b"{}\\n[]\\n", None)
     [b'{}', b'[]']
     """
-    whole = data if type(data) is bytes else bytes(memoryview(data))
     if offsets is None:
         lines = whole.split(b"\n")
         if not lines[-1]:
@@ -98,7 +99,7 @@ def split(data: Any, offsets: Any) -> list[bytes]:
         return lines
     marks = offsets if isinstance(offsets, (list, array)) else memoryview(offsets).cast("B").cast("q")
     at = marks if isinstance(marks, list) else marks.tolist()
-    return [whole[start:end] for start, end in zip(at, at[1:], strict=False)]
+    return [whole[start:end] for start, end in pairwise(at)]
 
 
 class _Rows:
@@ -107,20 +108,24 @@ class _Rows:
     __slots__ = ("accuracy", "completeness", "compliance", "consistency", "extra", "n", "notes", "plain", "score",
                  "tier", "timeliness", "times", "valid")  # fmt: skip
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, fast: FastPath) -> None:
         self.n = n
         self.plain = True
         self.valid = [True] * n
         self.tier = [3] * n
         self.score: list[float] = [1.0] * n
         self.completeness: list[float | None] = [1.0] * n
-        self.accuracy: list[float | None] = [1.0] * n
+        self.accuracy = [fast.accuracy] * n
         self.timeliness: list[float | None] = [None] * n
         self.compliance = [1.0] * n
-        self.consistency: list[float | None] = [1.0] * n
+        self.consistency = [fast.consistency] * n
         self.times: list[int | None] = [None] * n
         self.notes: dict[int, list[Why]] = {}
         self.extra: list[tuple[int, bytes]] = []
+
+    def note(self, index: int, why: list[Why]) -> None:
+        """The reasons of a record that the fast path judged itself."""
+        self.notes[index] = in_order(why)
 
     def set(self, index: int, verdict: Verdict) -> None:
         """Put one exact verdict in place of whatever stands there."""
@@ -156,11 +161,6 @@ class _Rows:
             sparse_binary(n, self.extra),
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=JUDGED_SCHEMA)
-
-
-def note(rows: _Rows, index: int, why: list[Why]) -> None:
-    """The reasons of a record that the fast path judged itself."""
-    rows.notes[index] = in_order(why)
 
 
 @lru_cache(maxsize=64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,12 +36,19 @@ class Plan:
     event_time: Steps | None
     clock_field: Steps | None
     clock_us: int | None
+    loads: tuple[tuple[Steps, Callable[[Any], Any]], ...]
+    """The fields that rules read, each once, and how they see its value."""
+    reads: tuple[tuple[int, ...], ...]
+    """For each rule, which of ``loads`` it reads."""
+    masked: bool
+    """Some field is marked ``x-pii``, so bytes that cannot be read are not shown either."""
 
 
 def make_plan(spec: JudgeSpec, root: Node, rules: tuple[CompiledRule, ...]) -> Plan:
     """The plan of a dataset."""
     expected = spec.expected if spec.expected is not None else tuple((name, 1.0) for name in root.properties)
     weights = whole([weight for _, weight in expected])
+    read = tuple(dict.fromkeys(steps for rule in rules for steps in rule.fields))
     return Plan(
         spec=spec,
         root=root,
@@ -54,6 +61,9 @@ def make_plan(spec: JudgeSpec, root: Node, rules: tuple[CompiledRule, ...]) -> P
         event_time=None if spec.event_time is None else path_steps(root, spec.event_time),
         clock_field=None if spec.clock_field is None else path_steps(root, spec.clock_field),
         clock_us=spec.clock_us,
+        loads=tuple((steps, loader(node_at(root, steps))) for steps in read),
+        reads=tuple(tuple(map(read.index, rule.fields)) for rule in rules),
+        masked=any(node.pii for node in root.walk()),
     )
 
 
@@ -66,7 +76,10 @@ def completeness(plan: Plan, document: dict[str, Any]) -> float | None:
     """Σ weight of expected fields that are present and not null / Σ weight; None if nothing is expected."""
     if not plan.expected_total:
         return None
-    missing = sum(weight for steps, weight in plan.expected if fetch(document, steps) is None)
+    missing = 0
+    for steps, weight in plan.expected:
+        if (document.get(steps[0]) if len(steps) == 1 else fetch(document, steps)) is None:
+            missing += weight
     return (plan.expected_total - missing) / plan.expected_total
 
 
@@ -117,8 +130,11 @@ def run_rules(plan: Plan, document: dict[str, Any], out: list[Why]) -> tuple[lis
         and whether a rule that counts against Gold (any but info) is broken.
     """
     applicable, broken, spoiled = [0, 0], [0, 0], False
-    for rule, weight in zip(plan.rules, plan.rule_weights[1:], strict=True):
-        values = [loader(node_at(plan.root, steps))(fetch(document, steps)) for steps in rule.fields]
+    if not plan.rules:
+        return applicable, broken, spoiled
+    loaded = [load(fetch(document, steps)) for steps, load in plan.loads]
+    for rule, weight, reads in zip(plan.rules, plan.rule_weights[1:], plan.reads, strict=True):
+        values = [loaded[at] for at in reads]
         try:
             holds = rule.run(*values)
         except (ArithmeticError, TypeError, ValueError, RecursionError):

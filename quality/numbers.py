@@ -11,7 +11,8 @@ from typing import Any
 
 Number = int | float | Decimal
 
-DOUBLE_MAX = Decimal(1.7976931348623157e308)
+_BEYOND = 2**1024 - 2**970
+"""The smallest integer that a double rounds to infinity."""
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 INTEGER_DIGITS = 309
 """A longer integer is beyond a double's range for certain."""
@@ -44,8 +45,8 @@ def as_decimal(value: Number) -> Decimal:
 def beyond_double(value: Number) -> bool:
     """Whether a double cannot hold this magnitude."""
     if type(value) is Decimal:
-        return value.copy_abs() > DOUBLE_MAX
-    return type(value) is int and (value > INT64_MAX or value < INT64_MIN) and abs(value) > int(DOUBLE_MAX)
+        return value.copy_abs() >= _BEYOND
+    return type(value) is int and (value > INT64_MAX or value < INT64_MIN) and abs(value) >= _BEYOND
 
 
 def less(a: Number, b: Number) -> bool:

@@ -65,27 +65,22 @@ def read(document: bytes) -> Any:
     return value
 
 
-def pairs(value: Any) -> int:
-    """How many key-value pairs stand in a decoded value, at any depth; -1 for a number beyond a double's range."""
+def quotes(value: Any) -> int:
+    """How many quotes JSON needs for a value: two for every key and every text; negative where a number is beyond a
+    double's range.
+
+    >>> quotes({"a": ["x", 1], "b": None})
+    6
+    """
     kind = type(value)
+    if kind is str:
+        return 2
     if kind is dict:
-        total = len(value)
-        for part in value.values():
-            inner = pairs(part)
-            if inner < 0:
-                return -1
-            total += inner
-        return total
+        return 2 * len(value) + sum(map(quotes, value.values()))
     if kind is list:
-        total = 0
-        for part in value:
-            inner = pairs(part)
-            if inner < 0:
-                return -1
-            total += inner
-        return total
+        return sum(map(quotes, value))
     if (kind is int or kind is Decimal) and beyond_double(value):
-        return -1
+        return -(2**40)
     return 0
 
 

@@ -155,6 +155,8 @@ def loader(node: Node | None) -> Callable[[Any], Any]:
 
 def fetch(document: dict[str, Any], steps: Steps) -> Any:
     """The value at a path; None where there is none."""
+    if len(steps) == 1:
+        return document.get(steps[0])
     value: Any = document
     for step in steps:
         if type(value) is not dict:
