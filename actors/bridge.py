@@ -1,0 +1,277 @@
+"""The bridge: follows the commit log and tells Hive, so that what is committed can be queried.
+
+It starts beside the pipeline and never holds it up: while Spark is starting, down or absent, commits go on as files
+in the tables' own layout, and are registered later. The metastore itself says how far it got.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bridge.ddl import TablePlan
+from bridge.hive import Tables
+from bridge.java import Java, find_java
+from bridge.jvm import lower_priority
+from bridge.session import Session
+from bridge.settings import warehouse_of
+from config.models import Config
+from core.errors import AssayError, StoreUnavailable
+from core.ports import Bus
+from core.retry import backoff
+from core.signals import Level, signal
+from store.layout import Layout
+from store.log import CommitLog, write_synced
+
+T = TypeVar("T")
+
+LOOK_S = 0.25
+"""How often to look at the log and at the JVM when nobody pokes."""
+PACE_S = 0.5
+"""Rounds of registering begin at least so far apart, so that waiting commits share one."""
+BATCH = 500
+"""Commits registered in one round, at most."""
+
+
+class Bridge:
+    """One data directory's tables in Hive.
+
+    Life: ``start``, then ``run`` in a task of its own, ``drain`` at a batch's end, ``close``.
+
+    Args:
+        root: the data directory.
+        config: whole.
+        line: where signals and statistics go.
+        plans: dataset -> what its tables are made from.
+    """
+
+    def __init__(self, root: Path, config: Config, line: Bus, plans: Mapping[str, TablePlan]) -> None:
+        self._root = root
+        self._config = config
+        self._line = line
+        self._plans = dict(plans)
+        self._log = CommitLog(root)
+        self._cursor_file = root / "state" / "bridge.json"
+        self._thread = ThreadPoolExecutor(1, "spark", initializer=lower_priority)
+        self._session: Session | None = None
+        self._state = "starting"
+        self._restarts = 0
+        self._last_error: dict[str, str] | None = None
+        self._cursor = 0
+        self._tip = 0
+        self._poked = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._replan = False
+        self._run: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read where it stood. Costs a directory listing; Spark is started by ``run``."""
+        self._cursor = await asyncio.to_thread(read_cursor, self._cursor_file)
+        self._tip = await asyncio.to_thread(self._log.last)
+
+    async def run(self) -> None:
+        """Register commits until ``close``."""
+        self._run = asyncio.current_task()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._report())
+            tasks.create_task(self._keep())
+
+    def poke(self) -> None:
+        """There may be a new commit."""
+        self._poked.set()
+
+    def learn(self, plan: TablePlan) -> None:
+        """A dataset is new or has a new schema version: its tables follow before the next commit is registered."""
+        self._plans[plan.dataset] = plan
+        self._replan = True
+        self._poked.set()
+
+    async def drain(self, timeout_s: float) -> int:
+        """Wait until every commit of now can be queried.
+
+        Returns:
+            How many commits still wait after ``timeout_s``; 0 where Hive is off.
+        """
+        target = await asyncio.to_thread(self._log.last)
+        self._hurry.set()
+        end = time.monotonic() + timeout_s
+        while self._state != "off" and self._cursor < target and time.monotonic() < end:
+            self._poked.set()
+            await asyncio.sleep(0.05)
+        self._hurry.clear()
+        return 0 if self._state == "off" else max(0, target - self._cursor)
+
+    async def close(self) -> None:
+        """End the session and its JVM. Safe twice."""
+        if self._run is not None and not self._run.done():
+            self._run.cancel()
+            await asyncio.wait([self._run])
+        await self._stop()
+        await asyncio.to_thread(self._thread.shutdown)
+        await self._stop()  # a start that was under way is over now
+
+    def statistics(self) -> dict[str, Any]:
+        """State, commits that wait, the JVM, how often it was started again."""
+        session = self._session
+        jvm = {"pid": session.pid, "state": self._state} if session and session.pid else None
+        return {
+            "state": self._state, "waiting": self._waiting, "registered": self._cursor, "jvm": jvm,
+            "restarts": self._restarts, "last_error": self._last_error,
+        }  # fmt: skip
+
+    @property
+    def _waiting(self) -> int:
+        return 0 if self._state == "off" else max(0, self._tip - self._cursor)
+
+    async def _keep(self) -> None:
+        """A session, and another one when it is lost."""
+        java = await self._java()
+        if java is None:
+            return
+        waits = backoff(0.5, 15.0)
+        while True:
+            try:
+                tables = await self._open(java)
+                waits = backoff(0.5, 15.0)
+                await self._follow(tables)
+            except (StoreUnavailable, OSError) as error:
+                await self._lost(error)
+            finally:
+                await self._stop()
+            await asyncio.sleep(next(waits))
+            self._restarts += 1
+
+    async def _java(self) -> Java | None:
+        """Which Java; None, said once, where Hive is off."""
+        if self._config.hive.enabled is False:
+            found: Java | str = "`hive.enabled` is false"
+        else:
+            found = await asyncio.to_thread(find_java)
+        if isinstance(found, Java):
+            return found
+        self._state = "off"
+        level: Level = "warning" if self._config.hive.enabled is True else "info"
+        await self._say("assay.store.off", f"Hive is off: {found}; files are written all the same", level)
+        return None
+
+    async def _open(self, java: Java) -> Tables:
+        """Start a session and bring the tables up to date.
+
+        Raises:
+            StoreUnavailable: it did not start, or the metastore does not answer.
+        """
+        began = time.monotonic()
+        session = self._session = Session(self._root, self._config, java)
+        await self._in_spark(session.start)
+        storage = self._config.storage
+        fallback = Layout.of(self._root, None, storage.fallback).fallback
+        tables = Tables(session, self._config.hive.database, warehouse_of(self._root, self._config), fallback)
+        faults = await self._in_spark(tables.prepare, list(self._plans.values()))
+        self._replan = False
+        await self._move(tables.visible)
+        self._state, self._last_error = "up", None
+        took_s = round(time.monotonic() - began, 1)
+        await self._say(
+            "assay.store.up", f"Hive is up, {self._waiting} commits wait", took_s=took_s, pid=session.pid
+        )
+        await self._tell(faults)
+        return tables
+
+    async def _follow(self, tables: Tables) -> None:
+        """Register what comes.
+
+        Raises:
+            StoreUnavailable: the JVM or the metastore is lost.
+        """
+        while True:
+            began = time.monotonic()
+            if self._replan:
+                self._replan = False
+                for plan in list(self._plans.values()):
+                    await self._tell(await self._in_spark(tables.plan, plan))
+            manifests = await asyncio.to_thread(self._log.after, self._cursor, BATCH)
+            if manifests:
+                await self._move(await self._in_spark(tables.register, manifests))
+            await self._wait(PACE_S - (time.monotonic() - began) if manifests else 0)
+            if self._session is None or not self._session.alive:
+                raise StoreUnavailable("Spark's JVM is gone; it is started again", "E722")
+
+    async def _wait(self, pace_s: float) -> None:
+        """Keep the pace unless a drain is asked; then until poked or ``LOOK_S`` is over."""
+        if pace_s > 0:
+            await _first_of(self._hurry, pace_s)
+        await _first_of(self._poked, LOOK_S)
+        self._poked.clear()
+
+    async def _move(self, commit: int) -> None:
+        if commit != self._cursor:
+            self._cursor = commit
+            await asyncio.to_thread(write_cursor, self._cursor_file, commit)
+
+    async def _lost(self, error: StoreUnavailable | OSError) -> None:
+        code = error.code if isinstance(error, AssayError) else "E721"
+        text = str(error) if isinstance(error, AssayError) else f"{code} Spark could not be started: {error}"
+        first = self._state != "down"
+        self._state, self._last_error = "down", {"code": code, "message": text}
+        if first:
+            await self._say("assay.store.down", f"{text}; commits go on as files", "warning", code=code)
+
+    async def _tell(self, faults: list[StoreUnavailable]) -> None:
+        for fault in faults:
+            self._last_error = {"code": fault.code, "message": str(fault)}
+            await self._say("assay.store.refused", str(fault), "warning", code=fault.code)
+
+    async def _stop(self) -> None:
+        if self._session is not None:
+            await asyncio.to_thread(self._session.stop)
+
+    async def _in_spark(self, call: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+    async def _report(self) -> None:
+        """Say how things are, twice a second."""
+        while True:
+            self._tip = await asyncio.to_thread(self._newest, max(self._tip, self._cursor))
+            body = {"station": "bridge", "kind": "bridge", "pid": os.getpid(), **self.statistics()}
+            await self._line.post("stats", json.dumps(body).encode())
+            await asyncio.sleep(0.5)
+
+    def _newest(self, known: int) -> int:
+        while self._log.path(known + 1).exists():
+            known += 1
+        return known
+
+    async def _say(self, kind: str, message: str, level: Level = "info", **facts: Any) -> None:
+        await self._line.say(signal(kind, "hive", message, source="/stations/bridge", level=level, **facts))
+
+
+async def _first_of(event: asyncio.Event, timeout_s: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), timeout_s)
+
+
+def read_cursor(path: Path) -> int:
+    """The newest registered commit as last noted; 0 if nothing (readable) is. The metastore knows it for sure."""
+    try:
+        return int(json.loads(path.read_bytes())["registered"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def write_cursor(path: Path, commit: int) -> None:
+    """Note the newest registered commit, in one step and durably.
+
+    Raises:
+        OSError: the directory takes no writes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    write_synced(temporary, json.dumps({"v": 1, "registered": commit}).encode())
+    temporary.replace(path)

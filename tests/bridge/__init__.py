@@ -1,0 +1,1 @@
+"""Tests of the bridge: a real Spark, a real metastore."""

@@ -1,0 +1,129 @@
+"""Commits made by hand: parquet files in the documented layout and the manifests that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from bridge.ddl import TablePlan
+from config.models import Config, Spark, Storage
+from schemas.columns import columns
+from store.documents import arrow_type
+from store.layout import STAGING, file_name, partition_path
+from store.log import CommitLog
+from store.manifest import FileEntry, Manifest
+from store.table import COMMON_SCHEMA, write
+
+SCHEMA: dict[str, Any] = {
+    "title": "orders",
+    "properties": {
+        "qty": {"type": "integer", "description": "How many; it's a count"},
+        "price": {"type": "number"},
+        "total": {"type": "number", "x-decimal": [12, 2]},
+        "paid": {"type": "boolean"},
+        "day": {"type": "string", "format": "date"},
+        "at": {"type": "string", "format": "date-time"},
+        "buyer": {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "more": {},
+    },
+}
+VALUES: dict[str, Any] = {
+    "qty": 2**60, "price": 0.1, "total": Decimal("1234567890.12"), "paid": True, "day_": date(2013, 2, 28),
+    "at": datetime(2013, 1, 1, 5, 17, 0, 123456, tzinfo=UTC), "buyer": {"name": "Zoë", "age": 7}, "tags": ["a", "b"],
+    "more": '{"x":1}',
+}  # fmt: skip
+REASON = {
+    "path": "/qty",
+    "rule": "minimum",
+    "severity": "minor",
+    "expected": "≥ 0",
+    "got": "-3",
+    "message": "m",
+}
+FIRST_DAY = date(2013, 1, 1)
+
+
+def a_config(root: Path, **spark: Any) -> Config:
+    """A configuration for one data directory."""
+    return Config(
+        sources={}, storage=Storage(root=root), spark=Spark(master="local[1]", driver_memory="512m", **spark)
+    )
+
+
+def a_plan(schema: dict[str, Any] = SCHEMA, version: int = 1, dataset: str = "orders") -> TablePlan:
+    """The plan of a dataset."""
+    return TablePlan(
+        dataset, f"{dataset}:{version}", "0123456789ab", tuple(columns(schema)), "Orders, it's a test"
+    )
+
+
+def days(n: int) -> list[date]:
+    """n days from the first."""
+    return [FIRST_DAY + timedelta(days=at) for at in range(n)]
+
+
+class Commits:
+    """Writes commits below ``root`` as a writer would: stage, manifest, rename."""
+
+    def __init__(self, root: Path, plan: TablePlan) -> None:
+        self.root = root
+        self.plan = plan
+        self.log = CommitLog(root)
+
+    @property
+    def warehouse(self) -> Path:
+        """Where the tables lie."""
+        return self.root / "warehouse"
+
+    def add(
+        self, on: Iterable[date], *, tiers: Iterable[str] = ("gold",), rows: int = 1, move: bool = True
+    ) -> Manifest:
+        """One commit with ``rows`` rows in every (tier, day). ``move=False``: its files stay in staging."""
+        commit = self.log.last() + 1
+        wanted = [(tier, day) for tier in tiers for day in on]
+        files = [self._stage(commit, at, tier, day, rows) for at, (tier, day) in enumerate(wanted)]
+        manifest = Manifest(commit=commit, at_us=0, files=files)
+        self.log.append(manifest)
+        if move:
+            for file in files:
+                self.move(file)
+        return manifest
+
+    def _stage(self, commit: int, number: int, tier: str, day: date, rows: int) -> FileEntry:
+        name, table = file_name(commit, number), f"{tier}_{self.plan.dataset}"
+        staged = f"{table}/{STAGING}/{name}"
+        path = self.warehouse / staged
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, rows_of(self.plan, tier, commit, day, rows))
+        return FileEntry(
+            staged=staged, path=f"{table}/{partition_path(day.year, day.month, day.day)}/{name}", tier=tier,
+            dataset=self.plan.dataset, schema=self.plan.schema, year=day.year, month=day.month, day=day.day,
+            rows=rows, bytes=path.stat().st_size, spans=[],
+        )  # fmt: skip
+
+    def move(self, file: FileEntry) -> None:
+        """Rename one file into its place."""
+        target = self.warehouse / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (self.warehouse / file.staged).replace(target)
+
+
+def rows_of(plan: TablePlan, tier: str, commit: int, day: date, n: int) -> pa.Table:
+    """n rows of one table's file."""
+    at = datetime(day.year, day.month, day.day, 12, 0, 0, 1, tzinfo=UTC)
+    values: dict[str, Any] = {
+        "assay_id": "orders.0.1", "assay_ordinal": 1, "assay_source": "orders", "assay_event_time": at,
+        "assay_arrived_at": at, "assay_score": 0.5, "assay_reasons": [REASON], "assay_batch": commit,
+        "assay_raw": b"{}",
+    }  # fmt: skip
+    schema = COMMON_SCHEMA
+    if tier in {"gold", "silver"}:
+        schema = pa.schema([*COMMON_SCHEMA, *[(one.name, arrow_type(one)) for one in plan.columns]])
+        values |= VALUES
+    return pa.table([pa.array([values.get(f.name)] * n, f.type) for f in schema], schema=schema)
