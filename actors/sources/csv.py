@@ -117,6 +117,8 @@ class CsvReader:
             BadFile: it names no columns that rows could be read by.
         """
         begin = 3 if os.pread(self._fd, 3, 0) == BOM else 0
+        if not self._has_header and self._columns:
+            return self._learn(list(self._columns), begin)
         most = min(self._most, LARGEST_BLOCK)
         block = os.pread(self._fd, min(most, stop - begin), begin)
         parsed = self._parser.parse(block, 1, final=final and begin + len(block) >= stop)
@@ -128,9 +130,11 @@ class CsvReader:
                 )
             return False
         first = parsed.records[0]
-        self._names = self._named(first, begin)
-        self._body = begin + first.after if self._has_header else begin
-        self._encoder = RowEncoder(self._names, self._fields, self._null_values, self._delimiter)
+        return self._learn(self._named(first, begin), begin + first.after if self._has_header else begin)
+
+    def _learn(self, names: list[str], body: int) -> bool:
+        self._names, self._body = names, body
+        self._encoder = RowEncoder(names, self._fields, self._null_values, self._delimiter)
         return True
 
     def _named(self, first: Record, begin: int) -> list[str]:
@@ -140,7 +144,7 @@ class CsvReader:
             raise BadFile(f"the header of `{self._file}` has text behind a closing quote", "E216")
         found = [field.decode(self._encoding) for field in first.fields]
         if not self._has_header:
-            return list(self._columns or (f"column_{i + 1}" for i in range(len(found))))
+            return [f"column_{i + 1}" for i in range(len(found))]
         self._refuse_wrong_delimiter(found)
         twice = sorted({name for name in found if found.count(name) > 1})
         if twice:
