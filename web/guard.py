@@ -223,9 +223,15 @@ def cookie_name(connection: HTTPConnection) -> str:
 
 
 def same_origin(connection: HTTPConnection) -> bool:
-    """Whether the Origin is this server's own; none at all is a program, not a page."""
-    origin = connection.headers.get("origin")
+    """Whether the Origin is this server's own; none at all is a program, not a page.
+
+    A form of a page with ``Referrer-Policy: no-referrer`` is sent with ``Origin: null``; then the browser's own
+    word (``Sec-Fetch-Site``, which no page can set) must say that it is ours.
+    """
+    origin, site = connection.headers.get("origin"), connection.headers.get("sec-fetch-site")
     if origin is None:
-        return connection.headers.get("sec-fetch-site", "none") in {"none", "same-origin"}
+        return site in {None, "none", "same-origin"}
+    if origin == "null":
+        return site == "same-origin"
     scheme = "https" if connection.scope["scheme"] in {"https", "wss"} else "http"
     return origin == f"{scheme}://{connection.headers.get('host', '')}"

@@ -19,7 +19,9 @@ def problem(request: Request, status: int, detail: str, *, code: str | None = No
     if wants_page(request):
         if status == 401:
             return page(request, "login.html", status=401, refused=None)
-        return page(request, "problem.html", status=status, title=title, detail=detail, code=code)
+        return page(
+            request, "problem.html", status=status, number=status, title=title, detail=detail, code=code
+        )
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **extra}
     if code:
         body["code"] = code

@@ -199,6 +199,15 @@ async def test_wrong_method_is_405_and_says_which(client, path):
     assert "GET" in answer.headers["allow"]
 
 
+@pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/logout", 405)])
+async def test_person_gets_a_page_for_what_is_not_there(client, path, status):
+    async with client(**BEARER, accept="text/html,*/*") as visitor:
+        answer = await visitor.get(path)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert str(status) in answer.text
+
+
 async def test_large_body_is_413(client):
     async with client() as visitor:
         answer = await visitor.post("/login", content=b"token=" + b"x" * 70_000)

@@ -8,7 +8,6 @@ const view = { held: false, flow: null, at: 0, link: "connecting", onFlow: null 
 
 /** Connect and keep the frame of the page; `onFlow(flow)` draws the rest. */
 export function start({ onFlow, subscriptions = {} }) {
-  document.body.dataset.page = location.pathname;
   view.onFlow = onFlow;
   byId("hold").addEventListener("click", hold);
   setInterval(age, 500);
