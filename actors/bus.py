@@ -93,6 +93,7 @@ class Bus:
         self._pending: list[tuple[bytes, Item]] = []
         self._due = asyncio.Event()
         self._early: list[Signal] = []
+        self._kept: dict[str, bytes] = {}
         self._topics = Topics()
         self._stop = asyncio.Event()
         self._idle = asyncio.Event()
@@ -115,7 +116,7 @@ class Bus:
         return self.endpoint
 
     async def run(self) -> None:
-        """Work until ``close``: write the log, look for subscribers that went away, publish statistics."""
+        """Work until ``close``: write the log, look for subscribers that went away."""
         self._idle.clear()
         try:
             async with asyncio.TaskGroup() as work:
@@ -224,6 +225,8 @@ class Bus:
         item = self._small(what.kind, what.topic, parts[:1])
         if what.kind == "signal":
             item.type = decode_signal(parts[0].buffer).type
+        elif what.topic.startswith(words.KEPT):
+            self._kept[what.topic] = parts[0].bytes
         self._route(item)
 
     def _small(self, kind: words.Kind, topic: str, parts: list[Any]) -> Item:
@@ -263,6 +266,11 @@ class Bus:
         self._subscribers[asked.id] = known
         self._send(peer, [words.encode(words.Subscribed(asked.id, resumed))])
         known.pump()
+        for topic, body in self._kept.items():
+            item = Item("post", topic, 0, self._topics.seqs.get(topic, 0), len(body), [body])
+            if wants(asked.wanted, item):
+                item.number = self._numbers.small()
+                known.offer(item)
 
     def _of_that_name(self, asked: words.Subscribe) -> Subscriber | None:
         """A lossless subscriber of the same name whose process has died, or is told that it was replaced."""
@@ -366,7 +374,7 @@ class Bus:
         for (peer, source, epoch), seq in confirmed.items():
             self._send(peer, [words.encode(words.Confirm(source, epoch, seq))])
         needed = [one.needs_from for one in self._subscribers.values() if isinstance(one, Lossless)]
-        kept.release(min((number for number in needed if number is not None), default=self._numbers.last))
+        kept.release(min((number for number in needed if number is not None), default=self._numbers.last + 1))
 
     def _known(self) -> list[Known]:
         return [Known(one.asked, one.done) for one in self._subscribers.values() if isinstance(one, Lossless)]
@@ -378,9 +386,6 @@ class Bus:
             if self._early and time.monotonic() - self._began > EARLY_S:
                 self._say(self._early.pop())
             self._topics.tick(time.monotonic())
-            body = {"station": "bus", "kind": "bus", "state": "running", "pid": os.getpid()}
-            body |= msgspec.to_builtins(self.statistics())
-            self._route(self._small("post", "stats", [msgspec.json.encode(body)]))
             await _wait(self._stop, TICK_S)
 
     def _look_for_the_absent(self) -> None:

@@ -17,6 +17,8 @@ from core import bus_messages as words
 
 MEMORY_BYTES = 32 << 20
 """What a lossless subscriber's waiting items may take in memory before they go to disk."""
+UNWRITTEN_BYTES = 256 << 20
+"""What may be on its way to a backlog; a disk that is slower than this is given up with its subscriber."""
 LOSSY_BYTES = 64 << 20
 LOAD_BYTES = 8 << 20
 
@@ -203,7 +205,7 @@ class Lossless(Subscriber):
             self._unload(item)
         if self._limit is not None and self.held_bytes > self._limit:
             self._give_up(f"its backlog of {self._limit} bytes is full")
-        elif self._unwritten_bytes > 4 * MEMORY_BYTES:
+        elif self._unwritten_bytes > UNWRITTEN_BYTES:
             self._give_up("the disk takes its backlog too slowly")
 
     def put_back(self, items: list[Item], done: int) -> None:

@@ -11,6 +11,9 @@ import msgspec
 
 Kind = Literal["frame", "signal", "post"]
 SYSTEM = "system"
+KEPT = "settled."
+"""Posts on these topics are cumulative: line and bus keep the last one, for who comes (back) later."""
+STATS = "stats"
 
 
 class Filter(msgspec.Struct, frozen=True, array_like=True):

@@ -98,6 +98,7 @@ class Line:
         self._unseen_bytes = self._unpinged_bytes = 0
         self._unconfirmed: dict[tuple[str, int], deque[tuple[Frame, int]]] = {}
         self._unconfirmed_bytes = 0
+        self._kept: dict[str, bytes] = {}
 
     # ---- life
     async def open(self, timeout_s: float = 30.0) -> None:
@@ -183,7 +184,15 @@ class Line:
         self._hand_over([words.encode(words.Publish("signal", words.SYSTEM)), encode_signal(signal)])
 
     async def post(self, topic: str, body: bytes) -> None:
-        """Publish small control bytes, unordered against frames, in order among themselves."""
+        """Publish small control bytes, unordered against frames, in order among themselves.
+
+        The last one on each ``settled.…`` is said again to a bus that was restarted; ``stats`` are not kept for a
+        bus that is away, for newer ones follow.
+        """
+        if topic == words.STATS and self.boot and not self.alive:
+            return
+        if topic.startswith(words.KEPT):
+            self._kept[topic] = body
         self._hand_over([words.encode(words.Publish("post", topic)), body])
 
     # ---- subscribing
@@ -325,6 +334,8 @@ class Line:
         for subscription in self._subscriptions.values():
             subscription.began(same)
             self._subscribe_again(subscription)
+        for topic, body in self._kept.items():
+            self._hand_over([words.encode(words.Publish("post", topic)), body])
         if same:
             self._send_again()
         else:

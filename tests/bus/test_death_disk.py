@@ -37,7 +37,7 @@ async def test_frames_sent_across_kills_arrive_once_and_in_order(tmp_path):
 
         reading, publishing = asyncio.create_task(read()), asyncio.create_task(publish())
         for kill_at in (100, 250, 400):
-            await eventually(lambda: len(got) >= kill_at or reading.done())
+            await eventually(lambda kill_at=kill_at: len(got) >= kill_at or reading.done())
             bus.kill()
             bus.start()
         await publishing

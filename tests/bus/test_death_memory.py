@@ -88,3 +88,20 @@ async def test_a_line_that_finds_no_bus_says_where_it_looked(tmp_path):
     with pytest.raises(BusLost, match=f"no bus answers at `ipc://{tmp_path}/bus.sock`"):
         await line.open(timeout_s=0.2)
     await line.close()
+
+
+async def test_the_last_settlement_is_said_again_to_the_next_bus(tmp_path):
+    with BusProcess(tmp_path) as bus:
+        writer, connector = Line(bus.endpoint, "writer"), Line(bus.endpoint, "connector")
+        await writer.open()
+        await connector.open()
+        settled = await connector.subscribe(Filter("settled.flights"))
+        await writer.post("settled.flights", b"7")
+        assert (await take(settled, 1))[0].body == b"7"
+
+        bus.kill()
+        bus.start()
+
+        assert (await take(settled, 1))[0].body == b"7"
+        await writer.close()
+        await connector.close()

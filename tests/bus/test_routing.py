@@ -74,13 +74,24 @@ async def test_an_unsubscribed_reader_ends_and_costs_the_bus_nothing(tmp_path):
 
 
 async def test_the_bus_tells_its_statistics(tmp_path):
-    async with a_bus(tmp_path) as bus, a_line(bus, "web") as line:
-        stats = await line.subscribe(Filter("stats"), name="page")
+    async with a_bus(tmp_path) as bus, a_line(bus) as line:
         await line.send(a_frame(1, tiers=(Tier.GOLD, Tier.GOLD)))
         frames = await line.subscribe(Filter("scored.*"))
         await line.send(a_frame(2))
         await take(frames, 1)
 
         assert bus.statistics().topics["scored.flights"].rows == 3
-        (item,) = await take(stats, 1)
-        assert b'"station":"bus"' in item.body
+        (subscriber,) = bus.statistics().subscribers
+        assert (subscriber.delivered, subscriber.lossless, subscriber.waiting) == (1, False, 0)
+
+
+async def test_who_comes_late_hears_the_last_settlement(tmp_path):
+    async with a_bus(tmp_path) as bus, a_line(bus) as line, a_line(bus) as late:
+        await line.post("settled.flights", b"1")
+        await line.post("settled.flights", b"2")
+        await line.post("settled.weather", b"3")
+        await line.subscribe(Filter("end"))
+
+        reader = await late.subscribe(Filter("settled.flights"))
+
+        assert [item.body for item in await take(reader, 1)] == [b"2"]
