@@ -58,7 +58,7 @@ class KnownFile:
         """What is committed with its records."""
         known: Mark = {
             "path": self.file, "generation": self.generation, "inode": self.inode, "length": self.size,
-            "at": self.line[0], "line": self.line[1], "refused": self.refused,
+            "at": self.line[0], "line": self.line[1], "refused": self.refused, "parts": self.parts,
         }  # fmt: skip
         return known | (self.print.as_mark() if self.print else {})
 
@@ -87,7 +87,7 @@ class Catalogue:
             known.print = Fingerprint.from_mark(mark)
             known.line = (int(mark.get("at", 0)), int(mark.get("line", 1)))
             known.refused = bool(mark.get("refused", False))
-            known.parts = bool(covered)
+            known.parts = bool(mark.get("parts", covered))
             self._by_partition[partition] = known
             newest = self._by_file.get(known.file)
             if known.file and (newest is None or newest.generation < known.generation):
@@ -127,25 +127,42 @@ class Catalogue:
 
     def _follow_renames(self, found: dict[str, tuple[str, os.stat_result]]) -> None:
         """The same inode and bytes under a new name keep their partition, if the old name has gone to another file."""
-        by_inode = {known.inode: known for known in self._by_file.values() if known.inode and known.print}
+        strange = {file: at for file, at in found.items() if not self._holds(file, at[1])}
+        if not strange:
+            return
+        by_inode: dict[int, list[KnownFile]] = {}
+        for known in self._by_partition.values():
+            if known.inode and known.print:
+                by_inode.setdefault(known.inode, []).append(known)
         moves = []
-        for file, (path, status) in found.items():
-            holder, was = self._by_file.get(file), by_inode.get(status.st_ino)
-            if was is None or was is holder or (holder is not None and holder.inode == status.st_ino):
-                continue
-            there = found.get(was.file)
-            if there is not None and there[1].st_ino == status.st_ino:
-                continue  # still under its old name too: a hard link is a copy
-            if _is_still(was, path, status):
-                moves.append((was, file))
+        for file, (path, status) in strange.items():
+            candidates = [
+                known for known in by_inode.get(status.st_ino, ())
+                if not self._is_at_home(known, found) and _is_still(known, path, status)
+            ]  # fmt: skip
+            if candidates:
+                moves.append(
+                    (max(candidates, key=lambda known: known.print.crc_end if known.print else 0), file)
+                )
         for was, _ in moves:
-            del self._by_file[was.file]
+            if self._by_file.get(was.file) is was:
+                del self._by_file[was.file]
         for was, file in moves:
             self._say(
                 "assay.file.renamed", file, f"`{was.file}` is now called `{file}`; it goes on where it stood"
             )
             was.file = file
             self._by_file[file] = was
+
+    def _holds(self, file: str, status: os.stat_result) -> bool:
+        """Whether the file of that name is the one that was known by it, as far as its inode tells."""
+        holder = self._by_file.get(file)
+        return holder is not None and holder.inode == status.st_ino
+
+    def _is_at_home(self, known: KnownFile, found: dict[str, tuple[str, os.stat_result]]) -> bool:
+        """Whether the file is still under its own name: then the same inode elsewhere is a hard link, and a copy."""
+        there = found.get(known.file)
+        return there is not None and there[1].st_ino == known.inode and self._by_file.get(known.file) is known
 
     def _admit(self, file: str, path: str, status: os.stat_result, now: float) -> KnownFile:
         known = self._by_file.get(file)
@@ -157,7 +174,7 @@ class Catalogue:
             known.file = file
             self._by_file[file] = known
         elif known.identity != identity and not _is_still(known, path, status):
-            known = self._namesake(known, path, status) or self._replaced(known)
+            known = self._replaced(known)
         if known.identity != identity or not known.path:
             if not known.noticed_at or known.is_read:
                 known.noticed_at = now
@@ -165,19 +182,6 @@ class Catalogue:
         known.path, known.present = path, True
         known.inode, known.size, known.mtime_ns = identity
         return known
-
-    def _namesake(self, known: KnownFile, path: str, status: os.stat_result) -> KnownFile | None:
-        """Another file that was last known by this name (moved over this one before Assay stopped)."""
-        for other in self._by_partition.values():
-            if (
-                other.file == known.file
-                and other.inode == status.st_ino
-                and other.print
-                and _is_still(other, path, status)
-            ):
-                self._by_file[known.file] = other
-                return other
-        return None
 
     def _replaced(self, known: KnownFile) -> KnownFile:
         newer = self._new(known.file, known.generation + 1)

@@ -42,16 +42,28 @@ class Given:
 
 
 def files(folder: Path, pattern: str = "*", **settings: Any) -> Given:
-    return Given(FileSettings.model_validate({"type": "file", "path": str(folder / pattern), "dataset": "things", **settings}))
+    return Given(
+        FileSettings.model_validate(
+            {"type": "file", "path": str(folder / pattern), "dataset": "things", **settings}
+        )
+    )
 
 
 def table(path: Path, **settings: Any) -> Given:
-    defaults = {"type": "sql", "url": f"sqlite:///{path}", "table": "things", "key": ["id"], "dataset": "things"}
+    defaults = {
+        "type": "sql",
+        "url": f"sqlite:///{path}",
+        "table": "things",
+        "key": ["id"],
+        "dataset": "things",
+    }
     return Given(SqlSettings.model_validate({**defaults, **settings}))
 
 
 def csv_of(rows: Iterable[int]) -> bytes:
-    return b"id,name,qty\n" + b"".join(b'%d,"n, %d",%d.5\n' % (n, n, n) if n % 7 == 0 else b"%d,n%d,%d\n" % (n, n, n) for n in rows)
+    return b"id,name,qty\n" + b"".join(
+        b'%d,"n, %d",%d.5\n' % (n, n, n) if n % 7 == 0 else b"%d,n%d,%d\n" % (n, n, n) for n in rows
+    )
 
 
 def jsonl_of(rows: Iterable[int]) -> bytes:
@@ -88,7 +100,9 @@ class Stored:
         self.marks[batch.partition] = json.loads(json.dumps(batch.mark))
         self.attachments |= batch.attachments
         shown = batch.documents if batch.documents is not None else batch.raw
-        for ordinal, document, raw in zip(batch.ordinals.to_pylist(), shown.to_pylist(), batch.raw.to_pylist(), strict=True):
+        for ordinal, document, raw in zip(
+            batch.ordinals.to_pylist(), shown.to_pylist(), batch.raw.to_pylist(), strict=True
+        ):
             assert (batch.partition, ordinal) not in self.records, "read twice"
             self.records[batch.partition, ordinal] = document if document is not None else raw
         self.batches.append(batch)

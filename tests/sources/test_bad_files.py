@@ -44,19 +44,31 @@ def doubled_columns() -> bytes:
 
 REFUSED_FILES = [
     pytest.param("x.csv", b"id,name,id\n1,a,2\n", "E211", "`id` more than once", id="duplicate-headers"),
-    pytest.param("x.csv", b"id;name;qty\n1;a;2\n", "E212", "1 column found, 3 expected, is it `;`?", id="wrong-delimiter"),
+    pytest.param(
+        "x.csv",
+        b"id;name;qty\n1;a;2\n",
+        "E212",
+        "1 column found, 3 expected, is it `;`?",
+        id="wrong-delimiter",
+    ),
     pytest.param("x.csv", b"id\tname\tqty\n1\ta\t2\n", "E212", "is it `tab`?", id="wrong-delimiter-tab"),
     pytest.param("x.csv", "id,name\n1,é\n".encode("utf-16"), "E205", "UTF-16", id="utf-16"),
-    pytest.param("x.csv", "id,né\n1,a\n".encode("latin-1"), "E205", "byte 0xe9 at offset 4", id="header-latin-1"),
+    pytest.param(
+        "x.csv", "id,né\n1,a\n".encode("latin-1"), "E205", "byte 0xe9 at offset 4", id="header-latin-1"
+    ),
     pytest.param("x.csv", xlsx(), "E207", "an Excel workbook (xlsx)", id="csv-is-xlsx"),
     pytest.param("x.csv", gzip.compress(b"id\n1\n"), "E207", "compressed with gzip", id="csv-is-gzip"),
     pytest.param("x.jsonl", b"PK\x03\x04....", "E207", "a zip archive", id="jsonl-is-zip"),
     pytest.param("x.jsonl", parquet(), "E207", "Parquet", id="jsonl-is-parquet"),
     pytest.param("x.parquet", b"id,name\n1,a\n" * 9, "E214", "is it CSV", id="parquet-is-csv"),
-    pytest.param("x.parquet", b"\x00\x01" * 50, "E214", "does not begin with `PAR1`", id="parquet-wrong-magic"),
+    pytest.param(
+        "x.parquet", b"\x00\x01" * 50, "E214", "does not begin with `PAR1`", id="parquet-wrong-magic"
+    ),
     pytest.param("x.parquet", parquet(cut=10), "E215", "cut short", id="parquet-truncated"),
     pytest.param("x.parquet", parquet()[:40] + b"PAR1", "E215", "broken footer", id="parquet-broken-footer"),
-    pytest.param("x.parquet", doubled_columns(), "E211", "more than one column `id`", id="parquet-duplicate-columns"),
+    pytest.param(
+        "x.parquet", doubled_columns(), "E211", "more than one column `id`", id="parquet-duplicate-columns"
+    ),
     pytest.param("x.dat", b"1,2\n", "E202", "says no format", id="unknown-ending"),
     pytest.param("x.csv", b'id,name\n1,"a\n' + b"x" * 3000, "E213", "line 2", id="unclosed-quote-too-large"),
     pytest.param("x.csv", b'"id,name\n1,a\n', "E216", "does not end", id="unclosed-quote-in-header"),
@@ -64,7 +76,9 @@ REFUSED_FILES = [
 
 
 @pytest.mark.parametrize(("name", "data", "code", "words"), REFUSED_FILES)
-async def test_a_refused_file_is_quarantined_and_others_go_on(tmp_path: Path, name: str, data: bytes, code: str, words: str):
+async def test_a_refused_file_is_quarantined_and_others_go_on(
+    tmp_path: Path, name: str, data: bytes, code: str, words: str
+):
     (tmp_path / name).write_bytes(data)
     (tmp_path / "a.jsonl").write_bytes(jsonl_of(range(3)))
     (tmp_path / "z.csv").write_bytes(csv_of(range(3, 6)))
@@ -80,23 +94,78 @@ async def test_a_refused_file_is_quarantined_and_others_go_on(tmp_path: Path, na
     refused = next(batch for batch in stored.batches if batch.quarantined)
     assert len(refused) == 0
     assert stored.coverage[refused.partition].covers(0, 1)
-    assert (await drain(files(tmp_path, max_record_bytes=2048), stored)).batches == stored.batches  # done with
+    assert (
+        await drain(files(tmp_path, max_record_bytes=2048), stored)
+    ).batches == stored.batches  # done with
 
 
 REFUSED_ROWS = [
-    pytest.param(b"id,name,qty\n1,a,2\n2,b\n3,c,4\n", 1, "ragged-row", "line 3 has 2 fields, its header names 3", b"2,b", id="short-row"),
-    pytest.param(b"id,name,qty\n1,a,2\n2,b,3,4\n", 1, "ragged-row", "line 3 has 4 fields", b"2,b,3,4", id="long-row"),
-    pytest.param(b'id,name,qty\n1,"a\nb",2\n2,b\n', 1, "ragged-row", "line 4 has 2 fields", b"2,b", id="ragged-after-newline"),
-    pytest.param("id,name,qty\n1,é,2\n".encode("latin-1"), 0, "encoding", "byte 0xe9 at offset 14 is not utf-8", b"1,\xe9,2", id="latin-1"),
-    pytest.param(b'id,name,qty\n1,a,2\n2,"b,3\n3,c,4\n', 1, "csv-quote", "the quote opened on line 3", b'2,"b,3\n3,c,4', id="unclosed-quote"),
-    pytest.param(b'id,name,qty\n1,"a"b,2\n2,c,3\n', 0, "csv-quote", "line 2 has text behind a closing quote", b'1,"a"b,2', id="text-behind-quote"),
-    pytest.param(b"id,name,qty\n1," + b"x" * 3000 + b",2\n2,c,3\n", 0, "record-size", "the record has 3004 bytes", b"1," + b"x" * 2046, id="large-row"),
-    pytest.param(b'id,name,qty\n1,"' + b"x" * 3000 + b'",2\n2,c,3\n', 0, "record-size", "the record has 3006 bytes", b'1,"' + b"x" * 2045, id="large-quoted-row"),
+    pytest.param(
+        b"id,name,qty\n1,a,2\n2,b\n3,c,4\n",
+        1,
+        "ragged-row",
+        "line 3 has 2 fields, its header names 3",
+        b"2,b",
+        id="short-row",
+    ),
+    pytest.param(
+        b"id,name,qty\n1,a,2\n2,b,3,4\n", 1, "ragged-row", "line 3 has 4 fields", b"2,b,3,4", id="long-row"
+    ),
+    pytest.param(
+        b'id,name,qty\n1,"a\nb",2\n2,b\n',
+        1,
+        "ragged-row",
+        "line 4 has 2 fields",
+        b"2,b",
+        id="ragged-after-newline",
+    ),
+    pytest.param(
+        "id,name,qty\n1,é,2\n".encode("latin-1"),
+        0,
+        "encoding",
+        "byte 0xe9 at offset 14 is not utf-8",
+        b"1,\xe9,2",
+        id="latin-1",
+    ),
+    pytest.param(
+        b'id,name,qty\n1,a,2\n2,"b,3\n3,c,4\n',
+        1,
+        "csv-quote",
+        "the quote opened on line 3",
+        b'2,"b,3\n3,c,4',
+        id="unclosed-quote",
+    ),
+    pytest.param(
+        b'id,name,qty\n1,"a"b,2\n2,c,3\n',
+        0,
+        "csv-quote",
+        "line 2 has text behind a closing quote",
+        b'1,"a"b,2',
+        id="text-behind-quote",
+    ),
+    pytest.param(
+        b"id,name,qty\n1," + b"x" * 3000 + b",2\n2,c,3\n",
+        0,
+        "record-size",
+        "the record has 3004 bytes",
+        b"1," + b"x" * 2046,
+        id="large-row",
+    ),
+    pytest.param(
+        b'id,name,qty\n1,"' + b"x" * 3000 + b'",2\n2,c,3\n',
+        0,
+        "record-size",
+        "the record has 3006 bytes",
+        b'1,"' + b"x" * 2045,
+        id="large-quoted-row",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("data", "index", "rule", "words", "raw"), REFUSED_ROWS)
-async def test_a_refused_row_keeps_its_bytes_and_says_where(tmp_path: Path, data: bytes, index: int, rule: str, words: str, raw: bytes):
+async def test_a_refused_row_keeps_its_bytes_and_says_where(
+    tmp_path: Path, data: bytes, index: int, rule: str, words: str, raw: bytes
+):
     (tmp_path / "x.csv").write_bytes(data)
 
     stored = await drain(files(tmp_path, max_record_bytes=2048))
@@ -123,7 +192,9 @@ def rows_of(stored: Stored) -> list[Row]:
     rows = []
     for batch in stored.batches:
         documents = (batch.documents if batch.documents is not None else batch.raw).to_pylist()
-        for i, (ordinal, raw) in enumerate(zip(batch.ordinals.to_pylist(), batch.raw.to_pylist(), strict=True)):
+        for i, (ordinal, raw) in enumerate(
+            zip(batch.ordinals.to_pylist(), batch.raw.to_pylist(), strict=True)
+        ):
             rows.append(Row(ordinal, raw, documents[i], batch.refused.get(i)))
     return rows
 
@@ -180,7 +251,13 @@ async def test_a_line_larger_than_any_block_is_never_loaded(tmp_path: Path, endi
 
 @pytest.mark.parametrize(
     ("name", "data"),
-    [("x.csv", b""), ("x.jsonl", b""), ("x.csv", b"id,name\n"), ("x.csv", b"\xef\xbb\xbfid,name"), ("x.jsonl", b"\xef\xbb\xbf")],
+    [
+        ("x.csv", b""),
+        ("x.jsonl", b""),
+        ("x.csv", b"id,name\n"),
+        ("x.csv", b"\xef\xbb\xbfid,name"),
+        ("x.jsonl", b"\xef\xbb\xbf"),
+    ],
 )
 async def test_a_file_without_records_is_said_once(tmp_path: Path, name: str, data: bytes):
     (tmp_path / name).write_bytes(data)
@@ -264,7 +341,9 @@ def test_a_file_without_read_permission_is_quarantined(tmp_path: Path):
     for part in (tmp_path, *tmp_path.parents):
         if part.stat().st_uid == os.getuid() and part != Path("/") and part != Path("/tmp"):
             part.chmod(0o755)
-    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False
+    )
 
     assert done.stdout.startswith("[2] ['E204 `a.csv` cannot be read: Permission denied"), done.stderr
 

@@ -92,11 +92,14 @@ async def test_covers_are_contiguous_and_hold_their_records(given: Given):
         assert next(ranges.complement(0, ranges.end), None) is None
     for batch in stored.batches:
         within = Ranges(batch.covers)
-        assert all(within.covers(a, b) for a, b in zip(batch.ordinals.to_pylist(), batch.ends.to_pylist(), strict=True))
+        assert all(
+            within.covers(a, b)
+            for a, b in zip(batch.ordinals.to_pylist(), batch.ends.to_pylist(), strict=True)
+        )
         assert batch.ordinals.to_pylist() == sorted(batch.ordinals.to_pylist())
 
 
-@pytest.mark.parametrize("before", range(0, 10))
+@pytest.mark.parametrize("before", range(10))
 async def test_it_resumes_just_after_any_prefix(given: Given, before: int):
     whole = await drain(given)
     stored = await drain(given, most=before)
@@ -125,7 +128,9 @@ async def test_ids_are_the_same_in_every_reading(given: Given):
 
 
 @pytest.mark.parametrize("kind", [a_csv, a_jsonl, a_parquet], ids=lambda kind: kind.__name__)
-async def test_a_file_source_reads_what_lies_between_covered_ranges(kind: Callable[[Path], Given], tmp_path: Path):
+async def test_a_file_source_reads_what_lies_between_covered_ranges(
+    kind: Callable[[Path], Given], tmp_path: Path
+):
     """A table's ordinals are counted, so that it has no holes."""
     given = kind(tmp_path)
     whole = await drain(given)
@@ -142,7 +147,9 @@ async def test_positions_say_where_a_record_stands(given: Given, tmp_path: Path)
     stored = await drain(given)
 
     for batch in stored.batches:
-        for position, raw, ordinal in zip(batch.positions.to_pylist(), batch.raw.to_pylist(), batch.ordinals.to_pylist(), strict=True):
+        for position, raw, ordinal in zip(
+            batch.positions.to_pylist(), batch.raw.to_pylist(), batch.ordinals.to_pylist(), strict=True
+        ):
             said = json.loads(position)
             if "offset" in said:
                 data = (tmp_path / said["file"]).read_bytes()
@@ -150,7 +157,9 @@ async def test_positions_say_where_a_record_stands(given: Given, tmp_path: Path)
                 assert data[ordinal : ordinal + len(raw)] == raw
                 assert data[:ordinal].count(b"\n") + 1 == said["line"]
             else:
-                assert said.get("row", said.get("key")) == (ordinal if "row" in said else json.loads(raw)["id"])
+                assert said.get("row", said.get("key")) == (
+                    ordinal if "row" in said else json.loads(raw)["id"]
+                )
 
 
 async def test_a_cancelled_read_loses_nothing(given: Given):

@@ -21,12 +21,16 @@ from actors.sources.csv_text import CsvParser, Dialect
 from tests.sources.builders import FIELDS, csv_of, drain, files
 
 RECORDS = st.lists(
-    st.lists(st.text(st.sampled_from(list('ab,"\n\ré;\\')), max_size=5), min_size=1, max_size=3), min_size=1, max_size=8
+    st.lists(st.text(st.sampled_from(list('ab,"\n\ré;\\')), max_size=5), min_size=1, max_size=3),
+    min_size=1,
+    max_size=8,
 )
 BYTES = st.text(st.sampled_from(list('ab1,"\n\r')), max_size=60).map(str.encode)
 
 
-def read_all(data: bytes, chunk_rows: int, block: int | None = None, stops: tuple[int, ...] = ()) -> list[tuple[Any, ...]]:
+def read_all(
+    data: bytes, chunk_rows: int, block: int | None = None, stops: tuple[int, ...] = ()
+) -> list[tuple[Any, ...]]:
     """Records of a reader that is made anew at every chunk whose number is in ``stops``."""
     with tempfile.TemporaryFile() as file:
         file.write(data)
@@ -36,7 +40,15 @@ def read_all(data: bytes, chunk_rows: int, block: int | None = None, stops: tupl
         reader = None
         while at < len(data):
             if reader is None or number in stops:
-                reader = CsvReader(file.fileno(), "x.csv", fields=FIELDS, chunk_rows=chunk_rows, max_record_bytes=1 << 20, header=False, columns=("a", "b"))
+                reader = CsvReader(
+                    file.fileno(),
+                    "x.csv",
+                    fields=FIELDS,
+                    chunk_rows=chunk_rows,
+                    max_record_bytes=1 << 20,
+                    header=False,
+                    columns=("a", "b"),
+                )
                 if block:
                     reader._block = block
             chunk = reader.take(at, len(data), final=True)
@@ -47,7 +59,13 @@ def read_all(data: bytes, chunk_rows: int, block: int | None = None, stops: tupl
             rows += [
                 (o, e, raw, documents[i], json.loads(p)["line"], chunk.refused.get(i))
                 for i, (o, e, raw, p) in enumerate(
-                    zip(chunk.ordinals.tolist(), chunk.ends.tolist(), chunk.raw.to_pylist(), chunk.positions.to_pylist(), strict=True)
+                    zip(
+                        chunk.ordinals.tolist(),
+                        chunk.ends.tolist(),
+                        chunk.raw.to_pylist(),
+                        chunk.positions.to_pylist(),
+                        strict=True,
+                    )
                 )
             ]
         return rows
@@ -87,7 +105,9 @@ def test_a_dialect_of_its_own_is_read(tmp_path: Path):
     (tmp_path / "x.csv").write_bytes("id|name|qty\n1|'a|''b\\'c'|2\n2|d\\|e|3\n".encode("cp1252"))
 
     async def run() -> list[Any]:
-        return (await drain(files(tmp_path, delimiter="|", quote="'", escape="\\", encoding="cp1252"))).values("name")
+        return (
+            await drain(files(tmp_path, delimiter="|", quote="'", escape="\\", encoding="cp1252"))
+        ).values("name")
 
     import asyncio
 
@@ -154,6 +174,9 @@ async def test_memory_is_bounded_by_the_block_not_the_file(tmp_path: Path):
 
     stored = await drain(files(tmp_path, chunk_rows=1_000_000))
 
-    assert max(sum(end - start for start, end in batch.covers) for batch in stored.batches) <= csv_module._LARGEST_BLOCK
+    assert (
+        max(sum(end - start for start, end in batch.covers) for batch in stored.batches)
+        <= csv_module._LARGEST_BLOCK
+    )
     assert os.path.getsize(tmp_path / "x.csv") > 2 * csv_module._LARGEST_BLOCK
     assert sum(len(batch) for batch in stored.batches) == len(stored.records)
