@@ -125,6 +125,14 @@ async def test_forms_of_other_sites_are_refused(client, tokens, origin, path):
     assert (answer.status_code, answer.json()["code"]) == (403, "E621")
 
 
+@pytest.mark.parametrize(("site", "status"), [("same-origin", 303), ("cross-site", 403), ("same-site", 403)])
+async def test_form_without_a_named_origin_is_ours_only_if_the_browser_says_so(client, site, status):
+    """Our pages send no referrer, so that a browser sends their forms with ``Origin: null``."""
+    async with client() as visitor:
+        headers = {"origin": "null", "sec-fetch-site": site}
+        assert (await visitor.post("/login", data={"token": TOKEN}, headers=headers)).status_code == status
+
+
 @pytest.mark.parametrize(
     "host", ["a/b?", "evil.test", "127.0.0.1:8080/..", "127.0.0.1@evil.test", "", "a b", "127.0.0.1:port"]
 )
