@@ -69,12 +69,17 @@ class Input:
         return cls(dataset, tuple(found), key or "row_id", table or None)
 
 
-def sample_inputs(root: Path) -> list[Input]:
-    """The sample files that are there."""
+def sample_inputs(root: Path, summary: Path | None = None) -> list[Input]:
+    """The sample files that are there; with a summary, of the datasets that it names."""
+    named = (
+        SAMPLES
+        if summary is None
+        else {one["dataset"] for one in json.loads(_last_object(summary))["sources"]}
+    )
     return [
         Input.parse(f"{dataset}={root / place}")
         for dataset, place in SAMPLES.items()
-        if any((root / place).parent.glob(Path(place.split("#")[0]).name))
+        if dataset in named and any((root / place).parent.glob(Path(place.split("#")[0]).name))
     ]
 
 
@@ -391,7 +396,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--summary", type=Path, help="a file that `--summary` wrote, or status.json")
     given = parser.parse_args(arguments)
     try:
-        inputs = [Input.parse(text) for text in given.inputs] or sample_inputs(given.root)
+        inputs = [Input.parse(text) for text in given.inputs] or sample_inputs(given.root, given.summary)
         if not inputs:
             raise FileNotFoundError(f"no inputs named, and no sample files below {given.root}")
         verdict = audit(

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.audit.audit import Input, Verdict, audit
+from tests.audit.audit import Input, Verdict, audit, sample_inputs
 
 SCRIPT = Path(__file__).parent / "audit.py"
 NOON = datetime(2013, 1, 2, 12, tzinfo=UTC)
@@ -299,6 +299,17 @@ def test_the_command_prints_one_line_and_its_exit_code_is_the_verdict(data: Data
     ]
     assert blind.returncode == 2
     assert "no input file" in json.loads(blind.stdout)["error"]
+
+
+def test_the_sample_files_are_the_inputs_when_none_is_named(data: Data):
+    for name in ("airlines", "airports"):
+        (data.root / "samples" / name).mkdir(parents=True)
+        (data.root / "samples" / name / f"{name}.csv").write_text("row_id\n1\n")
+    summary = data.summary()
+    summary.write_text(summary.read_text().replace('"dataset": "things"', '"dataset": "airlines"'))
+
+    assert [one.dataset for one in sample_inputs(data.root)] == ["airports", "airlines"]
+    assert [one.dataset for one in sample_inputs(data.root, summary)] == ["airlines"]
 
 
 def test_the_auditor_uses_none_of_assays_code():
