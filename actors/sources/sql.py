@@ -229,7 +229,7 @@ class SqlSource:
             f"ORDER BY {', '.join(order)} LIMIT {at.rows}"
         )
         page = await database.rows(statement, values)
-        at.ended = len(page) < at.rows
+        at.ended, at.began = len(page) < at.rows, at.after
         if page:
             here = page[-1][: len(order)]
             # a page that ends where it began holds nothing but one (cursor, key): take a larger one
@@ -257,7 +257,7 @@ class SqlSource:
             key = self._key_of(row)
             seen = digest(key, row[0], document)
             if seen in self._known.rows or seen in at.offered:
-                self._repeats += 1
+                self._repeats += row[:width] != at.began
                 continue
             self._take(row[:width], seen, at)
             if len(document) > self._settings.max_record_bytes:
@@ -341,6 +341,7 @@ class _Pass:
     def __init__(self, bound: Any, since: Any, rows: int) -> None:
         self.bound, self.since, self.rows = bound, since, rows
         self.after: Row | None = None
+        self.began: Row | None = None
         self.ended = False
         self.offered: set[bytes] = set()
 
