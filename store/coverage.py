@@ -105,7 +105,8 @@ def _repeated(starts: Ints, ends: Ints, keep: Flags) -> Flags:
     seen, again = Ranges(), np.zeros(len(starts), dtype=bool)
     for at in np.flatnonzero(keep):
         again[at] = seen.overlaps(int(starts[at]), int(ends[at]))
-        seen.add(int(starts[at]), int(ends[at]))
+        if not again[at]:
+            seen.add(int(starts[at]), int(ends[at]))
     return again
 
 

@@ -1,7 +1,7 @@
 """JSON documents -> typed Arrow columns, exactly or not at all.
 
 The quick way is Arrow's own JSON reader with the table's types: it refuses what a column cannot hold exactly, but
-for one thing, doubles beyond 2^53. Whenever it refuses, or cannot be asked, the exact way decodes value by value:
+for one thing, numbers beyond 2^53 in a DOUBLE. Whenever it refuses, or cannot be asked, the exact way decodes value by value:
 what a column cannot hold exactly is null there (and exact in ``assay_raw``).
 """
 
@@ -214,8 +214,8 @@ def _integer(raw: bytes, column: Column) -> int | None:
 def _number(raw: bytes, column: Column) -> float | None:
     exact = _number_text(raw)
     value = float(exact)
-    if abs(value) >= EXACT_IN_DOUBLE and exact != Decimal(value):
-        return None
+    if abs(value) >= EXACT_IN_DOUBLE and exact != Decimal(repr(value)):
+        return None  # an integer, or more digits than a double has
     return value if value not in (float("inf"), float("-inf")) else None
 
 

@@ -1,0 +1,167 @@
+"""How long a commit takes: n benchmark events, all columns, four tiers, three days; staged, synced, manifested, renamed.
+
+    python -m bench.commit [--rows 10000 100000] [--runs 7] [--json]
+
+The peer in the same run: pyarrow writing the same events, parsed by its own JSON reader, as partitioned parquet
+without ids, scores, reasons, raw bytes, fsync or a manifest (what a script would do).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.json
+import pyarrow.parquet as pq
+
+from bench.events import BAD, SCHEMA, event, spoil
+from core.frame import FRAME_SCHEMA, REASON, TIMESTAMP, Frame, Header, tier_counts
+from core.tiers import Tier
+from schemas.columns import columns
+from store.commit import Committer
+from store.documents import Documents
+from store.layout import Layout
+
+FRAME_ROWS = 4096
+START = datetime(2026, 11, 20, tzinfo=UTC)
+DAY_US = 86_400_000_000
+
+
+def frames(rows: int, seed: int = 1) -> list[Frame]:
+    """Judged frames of ``rows`` events over three days: 8 % Rejected, the rest Gold, Silver and Bronze."""
+    rng = random.Random(seed)
+    made: list[Frame] = []
+    offset = 0
+    for first in range(0, rows, FRAME_ROWS):
+        count = min(FRAME_ROWS, rows - first)
+        bad = [rng.random() < BAD for _ in range(count)]
+        times = [
+            START + timedelta(days=rng.randrange(3), seconds=rng.randrange(80_000)) for _ in range(count)
+        ]
+        good = [
+            event(rng, first + at, START) | {"event_time": time.isoformat()} for at, time in enumerate(times)
+        ]
+        raw = [
+            spoil(rng, one) if wrong else json.dumps(one).encode()
+            for one, wrong in zip(good, bad, strict=True)
+        ]
+        tiers = [0 if wrong else rng.choice((1, 2, 2, 3, 3, 3, 3, 3)) for wrong in bad]
+        made.append(_frame(raw, tiers, times, offset, len(made) + 1))
+        offset += sum(map(len, raw)) + count
+    return made
+
+
+def _frame(raw: list[bytes], tiers: list[int], times: list[datetime], offset: int, seq: int) -> Frame:
+    count = len(raw)
+    lengths = np.array([len(line) + 1 for line in raw])
+    ends = offset + np.cumsum(lengths)
+    reason = {
+        "path": "/quantity", "rule": "minimum", "severity": "major", "expected": "≥ 1", "got": "0", "message": "too small",
+    }  # fmt: skip
+    scores = pa.array(np.linspace(0.5, 1.0, count))
+    tier = pa.array(tiers, pa.uint8())
+    starts = ends - lengths
+    values = {
+        "partition": pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int8)), pa.array(["4n2k6q7r3s5tu"])),
+        "ordinal": pa.array(starts), "end": pa.array(ends),
+        "position": pa.array([f'{{"file":"sales.jsonl","offset":{at},"line":{at // 355}}}' for at in starts]),
+        "raw": pa.array(raw, pa.large_binary()), "valid": pa.array([number > Tier.BRONZE for number in tiers]),
+        "tier": tier, "score": scores, "completeness": scores, "accuracy": scores, "timeliness": scores,
+        "compliance": scores, "consistency": scores,
+        "event_time": pa.array([None if number == 0 else time for number, time in zip(tiers, times, strict=True)], TIMESTAMP),
+        "reasons": pa.array([None if number == Tier.GOLD else [reason] for number in tiers], pa.list_(REASON)),
+        "document": pa.nulls(count, pa.large_binary()), "extra": pa.nulls(count, pa.large_binary()),
+    }  # fmt: skip
+    header = Header(
+        source="sales", dataset="sales", epoch=1, seq=seq, arrived_us=int(START.timestamp() * 1e6) + 3 * DAY_US,
+        schema="sale:1", rules="0123456789ab", tiers=tier_counts(tier),
+        covers=[("4n2k6q7r3s5tu", int(starts[0]), int(ends[-1]))],
+    )  # fmt: skip
+    batch = pa.RecordBatch.from_arrays([values[name] for name in FRAME_SCHEMA.names], schema=FRAME_SCHEMA)
+    return Frame.unpack([bytes(part) for part in Frame(header, batch).pack()])
+
+
+def measured(work: Callable[[Path], Any], runs: int, where: Path | None) -> tuple[list[float], list[float]]:
+    """Wall and CPU milliseconds of each run, each in a fresh directory; one run before does not count."""
+    wall, cpu = [], []
+    for run in range(runs + 1):
+        root = Path(tempfile.mkdtemp(prefix="assay-commit-", dir=where))
+        try:
+            began, used = time.perf_counter(), time.process_time()
+            work(root)
+            if run:
+                wall.append((time.perf_counter() - began) * 1e3)
+                cpu.append((time.process_time() - used) * 1e3)
+        finally:
+            shutil.rmtree(root)
+    return wall, cpu
+
+
+def commit(sent: list[Frame]) -> Callable[[Path], None]:
+    """Ours, as the writer does it; the frames are decoded anew each time."""
+    plan = columns(SCHEMA)
+    packed = [[bytes(part) for part in frame.pack()] for frame in sent]
+
+    def work(root: Path) -> None:
+        committer = Committer(Layout.of(root), lambda _dataset, _ref: plan)
+        committer.commit([Frame.unpack(parts) for parts in packed])
+        committer.close()
+
+    return work
+
+
+def peer(sent: list[Frame]) -> Callable[[Path], None]:
+    """A script's way: parse with Arrow's JSON reader, write by day."""
+    good = [line for frame in sent for line, tier in zip(
+        frame.records["raw"].to_pylist(), frame.records["tier"].to_pylist(), strict=True) if tier]  # fmt: skip
+    data = b"\n".join(good)
+    plan = Documents(columns(SCHEMA)).schema
+    text = pa.schema([(field.name, pa.string() if field.type == TIMESTAMP else field.type) for field in plan])
+
+    def work(root: Path) -> None:
+        table = pyarrow.json.read_json(
+            pa.BufferReader(data), parse_options=pyarrow.json.ParseOptions(explicit_schema=text)
+        )
+        day = pa.compute.utf8_slice_codeunits(table["event_time"], 0, 10)
+        pq.write_to_dataset(table.append_column("day", day), root, partition_cols=["day"])
+
+    return work
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--where", type=Path, default=None, help="directory to write in; the disk counts")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    found = []
+    for rows in args.rows:
+        sent = frames(rows)
+        wall, cpu = measured(commit(sent), args.runs, args.where)
+        other, _ = measured(peer(sent), args.runs, args.where)
+        p50, p50_peer = statistics.median(wall), statistics.median(other)
+        found.append({
+            "bench": "commit", "rows": rows, "p50_ms": round(p50, 1), "max_ms": round(max(wall), 1),
+            "cpu_us_a_row": round(statistics.median(cpu) * 1e3 / rows, 2), "peer_p50_ms": round(p50_peer, 1),
+            "ratio": round(p50 / p50_peer, 2), "runs": args.runs, "load": round(os.getloadavg()[0], 1),
+        })  # fmt: skip
+    for one in found:
+        print(json.dumps(one) if args.json else "  ".join(f"{key} {value}" for key, value in one.items()))
+
+
+if __name__ == "__main__":
+    main()
