@@ -44,25 +44,31 @@ class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Screen:
-    """The flow as bytes, made once for each version of the feed whoever asks."""
+    """The feed as all browsers see it: looked at once a version, and encoded once, whoever asks."""
 
     def __init__(self, feed: Feed, wall: Callable[[], float] = time.time) -> None:
         self.feed = feed
         self._wall = wall
         self._version = -1
-        self._bytes = b""
+        self._snapshot: Mapping[str, Any] = {}
+        self._flow: bytes | None = None
 
     def flow(self) -> bytes:
         """JSON of ``web.view.flow``."""
-        if self._version != self.feed.version():
-            self._version = self.feed.version()
-            self._bytes = encode(flow(self.feed.snapshot(), int(self._wall() * 1000)))
-        return self._bytes
+        snapshot = self._look()
+        if self._flow is None:
+            self._flow = encode(flow(snapshot, int(self._wall() * 1000)))
+        return self._flow
 
     def points(self) -> Sequence[Mapping[str, Any]]:
         """The series, oldest first."""
-        points: Sequence[Mapping[str, Any]] = self.feed.snapshot()["live"]["series"]
+        points: Sequence[Mapping[str, Any]] = self._look()["live"]["series"]
         return points
+
+    def _look(self) -> Mapping[str, Any]:
+        if self._version != self.feed.version():
+            self._version, self._snapshot, self._flow = self.feed.version(), self.feed.snapshot(), None
+        return self._snapshot
 
 
 class Channel(Protocol):

@@ -36,14 +36,14 @@ def metrics(snapshot: Mapping[str, Any], *, version: str, sockets: int, merged: 
     """The whole page.
 
     Args:
-        sockets: open browsers; merged: summaries that replaced an unsent one; dropped: browsers cut off as stuck.
+        sockets: open browsers; merged: changes that went into a later frame; dropped: browsers cut off as stuck.
     """
     return "".join((
         family("assay_build_info", "gauge", "Constant 1; the version is a label.", [({"version": version}, 1)]),
         *_of_sources(snapshot["sources"], snapshot["live"]["sources"]),
         *_of_stations(snapshot),
         family("assay_ws_sockets", "gauge", "Open browser sockets.", [({}, sockets)]),
-        family("assay_ws_merged_frames_total", "counter", "Summaries a slow browser did not see.", [({}, merged)]),
+        family("assay_ws_merged_frames_total", "counter", "Changes that a browser saw only as part of a later frame.", [({}, merged)]),
         family("assay_ws_dropped_sockets_total", "counter", "Browsers cut off for not reading.", [({}, dropped)]),
     ))  # fmt: skip
 

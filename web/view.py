@@ -17,7 +17,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "stopped": ("off", "Stopped"), "disabled": ("off", "Off"), "off": ("off", "Off"), "standby": ("off", "Standby"),
     "waiting": ("warn", "Waiting"), "restarting": ("warn", "Restarting"), "throttled": ("warn", "Throttled"),
     "degraded": ("warn", "Degraded"), "catching-up": ("warn", "Catching up"), "absent": ("off", "Off"),
-    "failed": ("error", "Failed"), "down": ("error", "Down"), "dead": ("error", "Down"),
+    "refused": ("error", "Refused"), "failed": ("error", "Failed"), "down": ("error", "Down"), "dead": ("error", "Down"),
 }  # fmt: skip
 
 
@@ -44,6 +44,7 @@ def flow(snapshot: Mapping[str, Any], stamp_ms: int) -> dict[str, Any]:
         "ledger": _ledger(snapshot["ledger"]),
         "rates": {name: _round(rate, 1) for name, rate in live["rates"].items()},
         "shares": shares(snapshot),
+        "recent": any(point[tier] for point in live["series"] for tier in TIER_WORDS),
         "delay": {k: _round(v, 1) for k, v in (live["delay_ms"] or {}).items()},
         "measures": {name: _round(value, 4) for name, value in live["measures"].items()},
         "sources": sources,

@@ -48,7 +48,7 @@ export class TierChart {
   draw(points) {
     const data = stacked(points);
     if (this.plot) this.plot.setData(data);
-    else if (points.length > 1) this.plot = new uPlot(options(this.size()), data, this.box);
+    else if (points.some((point) => TIERS.some((tier) => point[tier] > 0)) && points.length > 1) this.plot = new uPlot(options(this.size()), data, this.box);
   }
 }
 

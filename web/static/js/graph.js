@@ -135,7 +135,8 @@ const full = (fill) => (fill === null || fill === undefined ? "" : `, queue ${Ma
 
 function under(node, down) {
   if (node.kind === "source") return node.level !== "ok" ? node.word : down ? `${rate(node.rate)} /s` : node.under;
+  if (node.kind === "tier" && !(node.rate > 0)) return node.kept ? count(node.kept) : "–";
   if (node.waiting) return `${count(node.waiting)} waiting`;
   if (node.kind !== "tier" && node.level !== "ok") return node.word;
-  return node.store === "files" ? `${node.word}` : `${rate(node.rate)} /s`;
+  return node.kind === "store" ? node.word : `${rate(node.rate)} /s`;
 }

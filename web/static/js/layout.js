@@ -1,18 +1,18 @@
 // Where stations stand and how pipes run. Pure: sizes in, boxes and curves out.
 
-const HEIGHT = 43;
+const HEIGHT = 44;
 const WIDTHS = { source: 138, bus: 118, tier: 96, writer: 112, store: 128 };
 const COLUMNS = ["source", "bus", "tier", "writer", "store"];
 
 /** Stations and pipes of a flow, in the order of the flow. */
 export function topology(flow) {
   const tiers = ["gold", "silver", "bronze", "rejected"];
-  const station = (name) => flow.stations.find((one) => one.name === name) ?? { level: "off", word: "Starting" };
+  const station = (name) => flow.stations.find((one) => one.name === name) ?? { level: "off", word: flow.stored ? "Stopped" : "Starting" };
   const busy = flow.rates;
   const nodes = [
     ...flow.sources.map((s) => ({ id: `s:${s.name}`, kind: "source", name: s.name, type: s.type, level: s.level, word: s.word, rate: s.rate, fill: s.fill, under: s.detail || s.type })),
     { id: "bus", kind: "bus", name: "Event bus", ...lit(station("bus")), rate: busy.read },
-    ...tiers.map((t) => ({ id: `t:${t}`, kind: "tier", tier: t, name: t[0].toUpperCase() + t.slice(1), level: "ok", word: "Tier", rate: busy[t] })),
+    ...tiers.map((t) => ({ id: `t:${t}`, kind: "tier", tier: t, name: t[0].toUpperCase() + t.slice(1), level: "ok", word: "Tier", rate: busy[t], kept: flow.ledger[t] })),
     { id: "writer", kind: "writer", name: "Writer", ...lit(station("writer")), rate: busy.committed },
     ...flow.stores.map((s) => ({ id: `d:${s.name}`, kind: "store", name: STORES[s.name] ?? s.name, store: s.name, level: s.level, word: s.word, rate: busy.committed, waiting: s.waiting })),
   ];

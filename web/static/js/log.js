@@ -37,7 +37,7 @@ export class Log {
     if (events.length) this.list.querySelector(".empty")?.remove();
     for (const event of events.slice(-this.most)) this.list.prepend(row(event));
     while (this.list.childElementCount > this.most) this.list.lastChild.remove();
-    if (!this.list.childElementCount) this.list.append(h("li", { class: "empty" }, "Nothing of this kind has happened."));
+    if (!this.list.childElementCount) this.list.append(h("li", { class: "empty" }, "Nothing of this kind has happened yet."));
   }
 
   shown() {

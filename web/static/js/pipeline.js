@@ -35,6 +35,7 @@ function draw(flow) {
   tile("delay", ...duration(flow.delay.p95));
   tile("in_flight", count(flow.ledger.in_flight), "events");
   tiers(flow.shares);
+  say(byId("tier-span"), flow.recent ? "last 5 minutes, events/s" : "all that is stored");
   measures(flow.measures);
   cards.draw(flow.sources);
   graph.draw(flow);

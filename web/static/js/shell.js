@@ -45,7 +45,7 @@ function frame(flow) {
   const ill = flow.sources.filter((source) => source.level === "error" || source.level === "warn").length;
   byId("ill").hidden = ill === 0;
   say(byId("ill"), String(ill));
-  mark(byId("run-dot"), "level", flow.stored ? "off" : { failed: "error", degraded: "warn" }[flow.state] ?? "ok");
+  mark(byId("run-dot"), "level", flow.stored || flow.state === "starting" ? "off" : { failed: "error", degraded: "warn" }[flow.state] ?? "ok");
   say(byId("run-state"), flow.stored ? "Stored state" : flow.state[0].toUpperCase() + flow.state.slice(1));
   say(byId("run-mode"), [flow.mode && `${flow.mode} mode`, `${flow.sources.length} sources`].filter(Boolean).join(", "));
 }
@@ -75,7 +75,7 @@ function age() {
     connecting: "connecting", offline: "no connection", crowded: "too many pages open",
   };
   const gone = view.link === "offline" || view.link === "crowded";
-  mark(byId("link-dot"), "level", gone ? "error" : stale ? "warn" : view.link === "live" && view.at ? "ok" : "off");
+  mark(byId("link-dot"), "level", gone ? "error" : stale ? "warn" : view.flow?.stored ? "off" : view.link === "live" && view.at ? "ok" : "off");
   say(byId("link"), view.held ? "held" : words[view.link]);
   const notice = byId("notice");
   notice.hidden = !stale;
