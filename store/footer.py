@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -18,30 +19,24 @@ def footer_rows(path: Path) -> dict[str, int]:
         OSError: the file is gone or cannot be read (also when it is no parquet file).
     """
     try:
-        with pq.ParquetFile(path) as file:
-            meta = file.metadata
-            column = file.schema_arrow.names.index("assay_source")
-            found: Counter[str] = Counter()
-            for at in range(meta.num_row_groups):
-                group = meta.row_group(at)
-                source = _only_value(group, column)
-                if source is None:
-                    found.update(file.read_row_group(at, columns=["assay_source"]).column(0).to_pylist())
-                else:
-                    found[source] += group.num_rows
-            return dict(found)
-    except ValueError as error:  # ArrowInvalid: no parquet; or no such column
+        meta = pq.read_metadata(path)
+        column = meta.schema.names.index(
+            "assay_source"
+        )  # leaves in order; ours lies before any nested name like it
+        sources = [_only_value(meta.row_group(at), column) for at in range(meta.num_row_groups)]
+        if None in sources:
+            return dict(Counter(pq.ParquetFile(path).read(["assay_source"]).column(0).to_pylist()))
+    except (ValueError, IndexError) as error:  # ArrowInvalid: no parquet; or no such column
         raise OSError(f"`{path}` is no table file of Assay: {error}") from error
+    found: Counter[str] = Counter()
+    for at, source in enumerate(sources):
+        found[str(source)] += meta.row_group(at).num_rows
+    return dict(found)
 
 
-def _only_value(group: object, column: int) -> str | None:
+def _only_value(group: Any, column: int) -> str | None:
     """The one source of a row group; None if its statistics do not say."""
-    for at in range(group.num_columns):  # type: ignore[attr-defined]
-        chunk = group.column(at)  # type: ignore[attr-defined]
-        if chunk.path_in_schema == "assay_source":
-            stats = chunk.statistics
-            if stats is None or not stats.has_min_max or stats.min != stats.max:
-                return None
-            return str(stats.min)
-    del column
-    return None
+    stats = group.column(column).statistics
+    if stats is None or not stats.has_min_max or stats.min != stats.max:
+        return None
+    return str(stats.min)
