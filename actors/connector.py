@@ -331,7 +331,8 @@ class Connector:
         """Sleep, unless stopped."""
         if seconds > 0:
             try:
-                await asyncio.wait_for(self._stopping.wait(), seconds)
+                async with asyncio.timeout(seconds):  # wait_for may swallow a cancellation in 3.11
+                    await self._stopping.wait()
             except TimeoutError:
                 return
 

@@ -25,6 +25,8 @@ class Plan:
     bus_address: str
     """Where the bus listens, the same over all of its lives."""
     span: Span | None = None
+    secrets: tuple[str, ...] = ()
+    """Values that no log, signal or page may show."""
     cwd: str = "."
     """Where relative paths of the configuration start."""
     log_format: str = "text"

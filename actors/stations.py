@@ -23,6 +23,7 @@ from core.bus_messages import Filter
 from core.errors import AssayError
 from core.line import Endpoint, Line
 from core.ports import Attachment, Settled
+from core.redact import remember
 from core.signals import Signal
 from schemas.columns import Column, columns
 from schemas.model import Registered
@@ -35,6 +36,7 @@ class Station:
 
     def __init__(self, name: str, plan: Plan) -> None:
         os.chdir(plan.cwd)
+        remember(*plan.secrets)
         remember_secrets(plan.config)
         keep_log()
         self.name = name
@@ -247,10 +249,9 @@ class BridgeStation(Station):
         over = asyncio.create_task(self._over.wait())
         await asyncio.wait({bridging, over}, return_when=asyncio.FIRST_COMPLETED)
         over.cancel()
-        await self._bridge.close()
         if bridging.done():
             await bridging
-        bridging.cancel()
+        await self._bridge.close()
         await self.line.close()
 
     async def drain(self, timeout_s: float) -> dict[str, Any]:
@@ -267,6 +268,11 @@ class ConnectorStation(Station):
     """One source."""
 
     def __init__(self, plan: Plan, source: str) -> None:
+        # Loaded while other stations get ready: a process's start is mostly its imports.
+        import actors.connector
+        import actors.sources.table  # noqa: F401
+        import quality  # noqa: F401
+
         super().__init__(f"connector:{source}", plan)
         self._source = source
         self._connector: Any = None

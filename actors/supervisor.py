@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from actors.plan import Plan
 from actors.report import report
-from core.errors import AssayError
+from core.errors import AssayError, ConfigError, Permanent
 from core.ports import Bus
 from core.retry import backoff
 from core.signals import Level, signal
@@ -44,6 +44,9 @@ class Running(Protocol):
 
 class Spawner(Protocol):
     """Where stations are put."""
+
+    def begin(self, stations: Iterable[str]) -> None:
+        """These will be started soon: let their processes come up side by side."""
 
     async def start(self, station: str) -> Running:
         """Start a station and wait until it is ready. Raises ``Died`` or the AssayError that kept it from it."""
@@ -111,6 +114,7 @@ class Supervisor:
         """
         reporting = asyncio.create_task(report(self._line, self.statistics))
         try:
+            self._spawner.begin(["bus", "writer", "registry", *self._plan.connectors])
             for name in self._stations:
                 self._ends[name] = asyncio.create_task(self._keep(self._stations[name]), name=name)
             await self._until_over()
@@ -148,11 +152,12 @@ class Supervisor:
                 if self._closing:
                     station.state = "done"
                     return None
-                station.restarts += 1
-                station.state, station.running = "restarting", None
-                station.last_error = {"code": "E904", "message": str(death), "at": time.time()}
-                await self._say("assay.station.died", station, str(death), "error")
+                await self._mourn(station, "E904", str(death))
             except AssayError as error:
+                if self._may_heal(station, error):
+                    await self._mourn(station, error.code, error.message)
+                    await asyncio.sleep(next(waits))
+                    continue
                 station.state = "failed"
                 station.last_error = {"code": error.code, "message": error.message, "at": time.time()}
                 raise
@@ -160,11 +165,24 @@ class Supervisor:
                 waits = backoff(0.1, 10.0)
             await asyncio.sleep(next(waits))
 
+    async def _mourn(self, station: Station, code: str, why: str) -> None:
+        station.restarts += 1
+        station.state, station.running = "restarting", None
+        station.last_error = {"code": code, "message": why, "at": time.time()}
+        await self._say("assay.station.died", station, why, "error")
+
+    def _may_heal(self, station: Station, error: AssayError) -> bool:
+        """Whether a new life may mend it: not what the user must mend, nor a source that gave up by itself."""
+        own = station.name.startswith("connector:") and station.running is not None
+        return not (own or self._closing or isinstance(error, ConfigError | Permanent))
+
     def _needs(self, name: str) -> tuple[str, ...]:
         if name == "bus":
             return ()
         if name in {"registry", "writer"}:
             return ("bus",)
+        if name == "bridge":  # its JVM may take the processor once the sources are at work
+            return self._plan.connectors
         return ("bus", "registry", "writer")
 
     async def _close(self) -> dict[str, Any]:

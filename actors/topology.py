@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+if not os.environ.get("RAY_ADDRESS"):
+    os.environ["RAY_AUTH_MODE"] = "token"  # read when ray is imported, so before that
 
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
@@ -64,7 +67,6 @@ def connect(*, insecure: bool = False) -> None:
             )
         ray.init(address="auto", **quiet)
         return
-    os.environ["RAY_AUTH_MODE"] = "token"
     paths = [str(CHECKOUT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     cpus = max(2, os.cpu_count() or 2)
@@ -120,25 +122,40 @@ class RaySpawner:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._begun: dict[str, Any] = {}
+
+    def begin(self, stations: Iterable[str]) -> None:
+        """Let the processes of these come up side by side; ``start`` then waits for one of them."""
+        for station in stations:
+            self._begun[station] = self._create(station)
 
     async def start(self, station: str) -> Actor:
+        handle = self._begun.pop(station, None)
+        if handle is None:
+            await _gone(station)
+            handle = self._create(station)
+        return await ready(station, handle)
+
+    def _create(self, station: str) -> Any:
         kind, _, source = station.partition(":")
         if kind == "connector":
-            return await spawn(station, ConnectorStation, self._plan, source)
-        return await spawn(station, STATIONS[kind], self._plan)
+            return create(station, ConnectorStation, self._plan, source)
+        return create(station, STATIONS[kind], self._plan)
 
 
-async def spawn(name: str, cls: type, *args: Any) -> Actor:
-    """Create the actor and wait until it is ready.
+def create(name: str, cls: type, *args: Any) -> Any:
+    """The handle of a new named actor on this node; its process comes up by itself."""
+    here = ray.get_runtime_context().get_node_id()
+    options = {"name": name, "namespace": NAMESPACE, "num_cpus": 0, "max_concurrency": 64}
+    return ray.remote(cls).options(**options, label_selector={"ray.io/node-id": here}).remote(*args)
+
+
+async def ready(name: str, handle: Any) -> Actor:
+    """The actor, once it can be used.
 
     Raises:
         Died, AssayError: it did not get ready.
     """
-    await _gone(name)
-    options: dict[str, Any] = {"name": name, "namespace": NAMESPACE, "num_cpus": 0, "max_concurrency": 64}
-    here = ray.get_runtime_context().get_node_id()
-    options["label_selector"] = {"ray.io/node-id": here}
-    handle = ray.remote(cls).options(**options).remote(*args)
     pid = await translated(name, handle.ready.remote())
     return Actor(name, handle, pid)
 
@@ -165,7 +182,8 @@ class Run:
     async def run(self, *, on_death: Callable[[str], None]) -> dict[str, Any]:
         """Until the supervisor says that the run is over. Its death takes the stations along; all begin again."""
         while True:
-            self._actor = await spawn("supervisor", SupervisorStation, self._plan)
+            await _gone("supervisor")
+            self._actor = await ready("supervisor", create("supervisor", SupervisorStation, self._plan))
             if self._stopped:
                 await self._actor.call("stop")
             try:

@@ -20,13 +20,12 @@ import msgspec
 
 from actors import topology
 from actors.plan import Plan
-from core.errors import AssayError
+from core.bus_messages import Filter
 from core.ledger import Counts
-from core.line import Line
+from core.line import Endpoint, Line
 from core.redact import redact_value
 from core.signals import Signal
 from core.status import StatusBoard
-from store.durable import replace_file
 
 log = logging.getLogger("assay.driver")
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -115,17 +114,15 @@ class Driver:
         log.error("the supervisor died (%s); every station starts again from the commit log", why)
 
     async def _listen(self) -> None:
-        from core.bus_messages import Filter
-
         self._line = await open_line(self._plan, "driver")
         heard = await self._line.subscribe(Filter(topic=("stats", "system")), name="driver", lossless=False)
         async for item in heard:
-            if item.kind == "signal":
+            if item.signal is not None:
                 self._log(item.signal)
                 self._hear("system", item.signal)
-            elif item.kind == "post":
+            elif item.body is not None:
                 self.board.take(msgspec.json.decode(item.body))
-                self._hear(item.topic, bytes(item.body))
+                self._hear(item.topic, item.body)
 
     async def _publish(self) -> None:
         """Show five times a second, store once a second."""
@@ -139,10 +136,11 @@ class Driver:
             await asyncio.sleep(0.2)
 
     def _store(self, document: dict[str, Any]) -> None:
+        path = status_path(self._plan.root)
+        beside = path.with_name(f".{path.name}")
         with contextlib.suppress(OSError):  # a full disk must not end the watching
-            replace_file(
-                status_path(self._plan.root), msgspec.json.encode(redact_value(document)), durable=False
-            )
+            beside.write_bytes(msgspec.json.encode(redact_value(document)))
+            beside.replace(path)
 
     def _log(self, said: Signal) -> None:
         if said.type in {"assay.batch.committed", "assay.batch.scored"}:
@@ -159,16 +157,11 @@ class Driver:
 
 async def open_line(plan: Plan, name: str) -> Line:
     """A line to the run's bus; usable before the bus is up."""
-    from core.wire import Endpoint
-
     line = Line(Endpoint(address=plan.bus_address), name)
-    await line.open()
+    await line.open(timeout_s=1e6)
     return line
 
 
 def status_path(root: Path) -> Path:
     """Where a run keeps its status for ``assay status``."""
     return root / "state" / "status.json"
-
-
-__all__ = ["AssayError", "Driver", "open_line", "status_path"]

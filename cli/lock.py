@@ -36,19 +36,29 @@ class RunLock:
                 " or name another with --data-dir",
                 "E701",
             ) from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._taken():
             holder = _holder(self._path)
             self._file.close()
             raise Locked(
                 f"another run holds `{self._path.parent.parent}` ({holder}); stop it first, or use another --data-dir"
-            ) from None
+            )
         self._file.seek(0)
         self._file.truncate()
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}, self._file)
         self._file.flush()
         return self
+
+    def _taken(self) -> bool:
+        """Whether the lock is ours. ``assay status`` holds it for a moment when it looks, so ask for a while."""
+        assert self._file is not None
+        for _ in range(10):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.02)
+            else:
+                return True
+        return False
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

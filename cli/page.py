@@ -6,9 +6,8 @@ import sys
 from dataclasses import dataclass
 
 from config.models import Config
-from core.errors import ConfigError
 from web.app import create_app
-from web.feed import LiveFeed, StoredFeed
+from web.feed import Feed
 from web.server import Serving, serve
 from web.tokens import TokenStore
 
@@ -17,20 +16,18 @@ from web.tokens import TokenStore
 class Page:
     """A served dashboard."""
 
-    feed: LiveFeed | StoredFeed
     serving: Serving
 
     @classmethod
-    async def open(cls, config: Config, feed: LiveFeed | StoredFeed | None = None) -> Page:
+    async def open(cls, config: Config, feed: Feed) -> Page:
         """Serve, and print where to look.
 
         Raises:
             ConfigError: the port is taken, or the settings would let strangers in.
         """
         web, root = config.web, config.storage.root
-        shown = feed or LiveFeed()
         tokens = TokenStore.open(root) if web.auth == "token" else None
-        serving = await serve(create_app(shown, settings=web, token=tokens, root=root), web.host, web.port)
+        serving = await serve(create_app(feed, settings=web, token=tokens, root=root), web.host, web.port)
         host = f"[{web.host}]" if ":" in web.host else web.host
         address = f"http://{host}:{serving.port}"
         if tokens:
@@ -42,11 +39,8 @@ class Page:
             )
         else:
             print(f"dashboard: {address}", file=sys.stderr, flush=True)
-        return cls(shown, serving)
+        return cls(serving)
 
     async def close(self) -> None:
         """Stop serving."""
         await self.serving.stop()
-
-
-__all__ = ["ConfigError", "Page"]

@@ -24,7 +24,7 @@ from cli.table import closing_table
 from config.load import require_absolute
 from config.models import Config
 from core.ledger import Counts
-from core.redact import redact
+from core.redact import known, redact
 from core.span import Span
 from store.summary import stored_status
 
@@ -69,7 +69,7 @@ def _locked(args: argparse.Namespace, config: Config, started: float) -> int:
     root = config.storage.root.resolve()
     plan = Plan(
         config=config, root=root, mode="event" if args.streaming else "batch", sources=tuple(config.sources),
-        bus_address=ipc_address(root), span=_span(args), cwd=str(Path.cwd()), log_format=args.log_format,
+        bus_address=ipc_address(root), span=_span(args), cwd=str(Path.cwd()), secrets=known(), log_format=args.log_format,
     )  # fmt: skip
     stored = stored_status(root)
     topology.connect(insecure=args.insecure_ray)
@@ -82,23 +82,24 @@ def _locked(args: argparse.Namespace, config: Config, started: float) -> int:
 async def _drive(args: argparse.Namespace, plan: Any, stored: Mapping[str, Counts], started: float) -> int:
     from cli.driver import Driver
     from cli.page import Page
+    from web.feed import LiveFeed
 
-    page = None if args.no_web else await Page.open(plan.config)
+    feed = LiveFeed()
+    page = None if args.no_web else await Page.open(plan.config, feed)
     summary = Summary(args.summary) if args.summary else None
     progress = Progress()
     first: list[float] = []
 
     def show(document: dict[str, Any]) -> None:
         progress.update(document)
-        if page:
-            page.feed.status(document)
+        feed.status(document)
         if summary:
             summary.update(document, time.monotonic())
         if not first and document["run"]["read"]:
             first.append(time.monotonic() - started)
             log.info("first records after %.1f s", first[0])
 
-    driver = Driver(plan, stored, show=show, hear=page.feed.take if page else lambda topic, body: None)
+    driver = Driver(plan, stored, show=show, hear=feed.take)
     try:
         document, result = await driver.run()
     finally:

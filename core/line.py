@@ -28,6 +28,7 @@ import msgspec
 import zmq
 
 from core import bus_messages as words
+from core import redact
 from core.bus_messages import Filter
 from core.errors import BusLost, SubscriptionEnded
 from core.frame import Frame
@@ -180,8 +181,9 @@ class Line:
         self._publish(frame)
 
     async def say(self, signal: Signal) -> None:
-        """Publish a signal on ``system``. While the bus is away it waits in the socket."""
-        self._hand_over([words.encode(words.Publish("signal", words.SYSTEM)), encode_signal(signal)])
+        """Publish a signal on ``system``, secrets masked. While the bus is away it waits in the socket."""
+        clean = encode_signal(redact.signal(signal))
+        self._hand_over([words.encode(words.Publish("signal", words.SYSTEM)), clean])
 
     async def post(self, topic: str, body: bytes) -> None:
         """Publish small control bytes, unordered against frames, in order among themselves.
@@ -250,7 +252,9 @@ class Line:
         while not condition():
             self._changed.clear()
             with contextlib.suppress(TimeoutError):  # silence is the passing of time, which sets no event
-                await asyncio.wait_for(self._changed.wait(), PING_S)
+                # Not wait_for: in Python 3.11 it swallows a cancellation that meets the event.
+                async with asyncio.timeout(PING_S):
+                    await self._changed.wait()
 
     def _hand_over(self, parts: list[Any]) -> None:
         if self._wire is None:
