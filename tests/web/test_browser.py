@@ -107,6 +107,11 @@ async def test_page_is_live_fits_and_complains_about_nothing(show: Show, size: s
     await expect(page.locator("#tier-chart canvas")).to_be_visible()
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert await page.locator("#events time").count() > 0
+    tops = await page.evaluate(
+        "['.flow', '.cards', '.log'].map(s => document.querySelector(s).getBoundingClientRect().top)"
+    )
+    tiers = await page.evaluate("document.querySelector('.side').getBoundingClientRect().top")
+    assert tops == sorted(tops) and tops[0] <= tiers, "the flow comes first, whatever the width"
     OUT.mkdir(exist_ok=True)
     await page.screenshot(path=OUT / f"dashboard-{size}.png", full_page=size.startswith("390"))
     assert show.troubles == []
