@@ -56,7 +56,10 @@ class CsvReader:
         self._rows, self._most = chunk_rows, max_record_bytes
         self._delimiter, self._encoding, self._null_values = delimiter, encoding, null_values
         self._dialect = Dialect(
-            delimiter.encode(encoding), quote.encode(encoding), escape.encode(encoding) if escape else None
+            delimiter.encode(encoding),
+            quote.encode(encoding),
+            escape.encode(encoding) if escape else None,
+            encoding,
         )
         self._parser = CsvParser(self._dialect)
         self._has_header, self._columns = header, columns
@@ -130,19 +133,22 @@ class CsvReader:
                 )
             return False
         first = parsed.records[0]
-        return self._learn(self._named(first, begin), begin + first.after if self._has_header else begin)
+        return self._learn(
+            self._named(first, block, begin), begin + first.after if self._has_header else begin
+        )
 
     def _learn(self, names: list[str], body: int) -> bool:
         self._names, self._body = names, body
         self._encoder = RowEncoder(names, self._fields, self._null_values, self._delimiter)
         return True
 
-    def _named(self, first: Record, begin: int) -> list[str]:
-        if fault := encoding_fault(b",".join(first.fields or []), begin, self._encoding):
+    def _named(self, first: Record, block: bytes, begin: int) -> list[str]:
+        line = block[first.start : first.stop]
+        if fault := encoding_fault(line, begin + first.start, self._encoding):
             raise BadFile(f"the header of `{self._file}` cannot be read: {fault.message}", "E205")
-        if first.fields is None:
+        found = line.decode(self._encoding).split(self._delimiter) if first.plain else first.fields
+        if found is None:
             raise BadFile(f"the header of `{self._file}` has text behind a closing quote", "E216")
-        found = [field.decode(self._encoding) for field in first.fields]
         if not self._has_header:
             return [f"column_{i + 1}" for i in range(len(found))]
         self._refuse_wrong_delimiter(found)
@@ -236,45 +242,54 @@ class CsvReader:
         ends: list[int] = []
         numbers: list[int] = []
         raw: list[bytes] = []
-        made: list[bytes | None] = []
-        refused: dict[int, Reason] = {}
+        rows: list[list[str] | Reason] = []
         for record in parsed.records:
             if record.start < record.stop:
                 data = block[record.start : record.stop]
-                document = self._document(record, data, begin, line)
-                if isinstance(document, Reason):
-                    refused[len(made)] = document
-                if len(data) > self._most:
-                    data = data[: min(TRUNCATED_TO, self._most)]
+                rows.append(self._fields_of(record, data, begin, line))
                 ordinals.append(begin + record.start)
                 ends.append(begin + record.after)
                 numbers.append(line)
-                raw.append(data)
-                made.append(None if isinstance(document, Reason) else document)
+                raw.append(data if len(data) <= self._most else data[: min(TRUNCATED_TO, self._most)])
             line += record.lines
         end = begin + parsed.end
         line -= not block.endswith((b"\n", b"\r"), 0, parsed.end)
         self.lines.stand(end, line)
+        documents, refused = self._encoded(rows, numbers)
         at = np.array(ordinals, np.int64)
-        return Chunk(
-            at, np.array(ends, np.int64), pa.array(raw, pa.large_binary()),
-            text_positions(self._file, at, np.array(numbers, np.int64)), (start, end), line,
-            pa.array(made, pa.large_binary()), refused,
-        )  # fmt: skip
+        positions = text_positions(self._file, at, np.array(numbers, np.int64))
+        made = pa.array(raw, pa.large_binary())
+        return Chunk(at, np.array(ends, np.int64), made, positions, (start, end), line, documents, refused)
 
-    def _document(self, record: Record, data: bytes, begin: int, line: int) -> bytes | Reason:
-        assert self._encoder is not None
+    def _fields_of(self, record: Record, data: bytes, begin: int, line: int) -> list[str] | Reason:
+        """A record's fields, or why it has none."""
         if len(data) > self._most:
             return size_reason(len(data), self._most)
-        if fault := encoding_fault(data, begin + record.start, self._encoding):
-            return fault
-        if record.fields is None:
-            return Reason(
-                "", "csv-quote", "critical", "a delimiter or a line ending behind a closing quote", "text",
-                f"line {line} has text behind a closing quote; a quote inside a field must be doubled",
-            )  # fmt: skip
-        document = self._encoder.fields([field.decode(self._encoding) for field in record.fields])
-        return self._ragged(len(record.fields), line) if document is None else document.encode()
+        if record.fields is not None:
+            return record.fields
+        if record.plain:
+            try:
+                return data.decode(self._encoding).split(self._delimiter)
+            except UnicodeDecodeError:
+                pass
+        return encoding_fault(data, begin + record.start, self._encoding) or Reason(
+            "", "csv-quote", "critical", "a delimiter or a line ending behind a closing quote", "text",
+            f"line {line} has text behind a closing quote; a quote inside a field must be doubled",
+        )  # fmt: skip
+
+    def _encoded(
+        self, rows: list[list[str] | Reason], numbers: list[int]
+    ) -> tuple[pa.Array, dict[int, Reason]]:
+        """Documents, null for refused rows."""
+        assert self._encoder is not None
+        refused = {index: row for index, row in enumerate(rows) if isinstance(row, Reason)}
+        made = self._encoder.rows([[] if isinstance(row, Reason) else row for row in rows])
+        for index, row in enumerate(rows):
+            if not isinstance(row, Reason) and made[index] is None:
+                refused[index] = self._ragged(len(row), numbers[index])
+        for index in refused:
+            made[index] = None
+        return pa.array(made, pa.large_string()).view(pa.large_binary()), refused
 
     def _ragged(self, found: int, line: int) -> Reason:
         wanted = len(self._names)

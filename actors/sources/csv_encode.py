@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -111,14 +112,12 @@ class RowEncoder:
             for i, name in enumerate(names)
         ]
         self._delimiter = delimiter.encode()
-        self.lines = _generated(self._columns, delimiter)
+        self.lines: Callable[[list[str]], list[str | None]] = _generated(
+            self._columns, f"row.split({delimiter!r})"
+        )
         """Lines without quotes -> documents; None for a line with another number of fields. Cost: 0.25 µs a field."""
-
-    def fields(self, texts: Sequence[str]) -> str | None:
-        """One document, None if there are not k texts."""
-        if len(texts) != len(self._columns):
-            return None
-        return ",".join([column[text] for column, text in zip(self._columns, texts, strict=True)])
+        self.rows: Callable[[list[list[str]]], list[str | None]] = _generated(self._columns, "row")
+        """The same for rows that are split already."""
 
     def block(self, data: bytes, rows: int) -> pa.Array | None:
         """large_binary[rows]: documents of lines without quotes, UTF-8, each ended by LF; None if one has not k fields.
@@ -151,17 +150,17 @@ class RowEncoder:
         return pa.array(values, pa.large_string()).view(pa.large_binary()).take(known.indices)
 
 
-def _generated(columns: Sequence[Column], delimiter: str) -> Callable[[list[str]], list[str | None]]:
-    """A function over lines whose inner loop names every column: no loop over columns is left."""
+def _generated(columns: Sequence[Column], fields: str) -> Callable[[Any], list[str | None]]:
+    """A function over rows, of which the expression ``fields`` makes fields; its inner loop names every column: none is left over columns."""
     texts = ",".join(f"t{i}" for i in range(len(columns)))
     values = ",".join(f"{{c{i}[t{i}]}}" for i in range(len(columns)))
     source = (
-        f"def encode(lines, {','.join(f'c{i}=c{i}' for i in range(len(columns)))}):\n"
+        f"def encode(rows, {','.join(f'c{i}=c{i}' for i in range(len(columns)))}):\n"
         "    made = []\n"
         "    add = made.append\n"
-        "    for line in lines:\n"
+        "    for row in rows:\n"
         "        try:\n"
-        f"            {texts}, = line.split({delimiter!r})\n"
+        f"            {texts}, = {fields}\n"
         "        except ValueError:\n"
         "            add(None)\n"
         "            continue\n"

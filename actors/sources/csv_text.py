@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ class Dialect:
     delimiter: bytes = b","
     quote: bytes = b'"'
     escape: bytes | None = None
+    encoding: str = "utf-8"
 
     @property
     def special(self) -> tuple[bytes, ...]:
@@ -30,8 +32,10 @@ class Record:
     stop: int
     after: int
     lines: int
-    fields: list[bytes] | None
-    """None: text stands behind a closing quote."""
+    fields: list[str] | None = None
+    """None: not split yet (``plain``), or text stands behind a closing quote, or it is not in the encoding."""
+    plain: bool = False
+    """Without quotes: its fields are a split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,10 @@ class CsvParser:
     def __init__(self, dialect: Dialect) -> None:
         d, q = re.escape(dialect.delimiter), re.escape(dialect.quote)
         self._dialect = dialect
+        self._delimiter, self._quote = (
+            dialect.delimiter.decode(dialect.encoding),
+            dialect.quote.decode(dialect.encoding),
+        )
         self._ending = re.compile(rb"\r\n|\n|\r")
         # possessive: a doubled quote is never taken apart again
         if dialect.escape is None:
@@ -66,21 +74,47 @@ class CsvParser:
     def parse(self, block: bytes, most: int, *, final: bool) -> Parsed:
         """At most ``most`` records of a block that begins at a record; the unended last one only if ``final``."""
         records: list[Record] = []
-        at = 0
+        at, special, lone = 0, -1, block.count(b"\r") != block.count(b"\r\n")
         while at < len(block) and len(records) < most:
-            ending = self._ending.search(block, at)
-            stop, after = ending.span() if ending else (len(block), len(block))
-            if any(block.find(mark, at, stop) >= 0 for mark in self._dialect.special):
-                record = self._careful(block, at, final=final)
+            stop, after = self._line_end(block, at, lone=lone)
+            if special < at:
+                special = self._next_special(block, at)
+            if special < stop:
+                record = self._quickly(block, at, stop, after) or self._careful(block, at, final=final)
                 if isinstance(record, bool):
                     return Parsed(records, at, open_quote=record)
-            elif not final and (ending is None or (after == len(block) and block[stop:after] == b"\r")):
+            elif not final and _is_cut(block, stop, after):
                 break
             else:
-                record = Record(at, stop, after, 1, block[at:stop].split(self._dialect.delimiter))
+                record = Record(at, stop, after, 1, plain=True)
             records.append(record)
             at = record.after
         return Parsed(records, at)
+
+    def _line_end(self, block: bytes, at: int, *, lone: bool) -> tuple[int, int]:
+        """Where the line's content and its ending end; twice the end of the block if it has no ending."""
+        if lone:
+            ending = self._ending.search(block, at)
+            return ending.span() if ending else (len(block), len(block))
+        feed = block.find(b"\n", at)
+        if feed < 0:
+            return len(block), len(block)
+        return (feed - 1 if feed > at and block[feed - 1] == 13 else feed), feed + 1
+
+    def _next_special(self, block: bytes, at: int) -> int:
+        found = [place for mark in self._dialect.special if (place := block.find(mark, at)) >= 0]
+        return min(found, default=len(block))
+
+    def _quickly(self, block: bytes, start: int, stop: int, after: int) -> Record | None:
+        """A whole record on one line, by the C parser, which fails where a quote stays open or text follows one."""
+        if self._dialect.escape is not None or after == stop or _is_cut(block, stop, after):
+            return None
+        try:
+            text = block[start:stop].decode(self._dialect.encoding)
+            (fields,) = csv.reader((text,), delimiter=self._delimiter, quotechar=self._quote, strict=True)
+        except (UnicodeDecodeError, csv.Error, ValueError):
+            return None
+        return Record(start, stop, after, 1, fields)
 
     def _careful(self, block: bytes, start: int, *, final: bool) -> Record | bool:
         """The record at ``start``; True: a quote is open at the end of the block, False: the record is."""
@@ -104,12 +138,27 @@ class CsvParser:
             return self._ended(block, start, at, fields, final=final)
 
     def _ended(self, block: bytes, start: int, at: int, fields: list[bytes], *, final: bool) -> Record | bool:
-        ending = self._ending.search(block, at)
-        stop, after = ending.span() if ending else (len(block), len(block))
-        if not final and (ending is None or (after == len(block) and block[stop:after] == b"\r")):
+        stop, after = self._line_end(block, at, lone=True)
+        if not final and _is_cut(block, stop, after):
             return False
-        spans = line_endings(block[start:stop]) + 1
-        return Record(start, stop, after, spans, fields if stop == at else None)
+        return Record(
+            start,
+            stop,
+            after,
+            line_endings(block[start:stop]) + 1,
+            self._decoded(fields) if stop == at else None,
+        )
+
+    def _decoded(self, fields: list[bytes]) -> list[str] | None:
+        try:
+            return [field.decode(self._dialect.encoding) for field in fields]
+        except UnicodeDecodeError:
+            return None
 
     def _plainly(self, field: bytes) -> bytes:
         return field if self._unescape is None else self._unescape.sub(rb"\1", field)
+
+
+def _is_cut(block: bytes, stop: int, after: int) -> bool:
+    """Whether more bytes could make the line longer: it has no ending, or a CR that an LF may follow."""
+    return stop == after or (after == len(block) and block[stop:after] == b"\r")
