@@ -38,17 +38,54 @@ DATASET: dict[str, Any] = {
     "clock": NOW,
     "expected_every": "1 hour",
     "rules": [
-        {"id": "total-adds-up", "check": "abs(total - quantity * unit_price * (1 - coalesce(discount, 0))) <= 0.01"},
+        {
+            "id": "total-adds-up",
+            "check": "abs(total - quantity * unit_price * (1 - coalesce(discount, 0))) <= 0.01",
+        },
         {"id": "discount-needs-customer", "when": "discount > 0.5", "check": "customer_id is not null"},
-        {"id": "bulk-is-not-phoned", "when": "channel == 'phone'", "check": "quantity <= 100", "severity": "minor"},
-        {"id": "yen-has-no-cents", "when": "currency == 'JPY'", "check": "total % 1 == 0", "severity": "minor"},
-        {"id": "dear-sale-has-customer", "check": "total < 50000 or customer_id is not null", "severity": "critical"},
+        {
+            "id": "bulk-is-not-phoned",
+            "when": "channel == 'phone'",
+            "check": "quantity <= 100",
+            "severity": "minor",
+        },
+        {
+            "id": "yen-has-no-cents",
+            "when": "currency == 'JPY'",
+            "check": "total % 1 == 0",
+            "severity": "minor",
+        },
+        {
+            "id": "dear-sale-has-customer",
+            "check": "total < 50000 or customer_id is not null",
+            "severity": "critical",
+        },
     ],
     "weights": {"completeness": 1, "accuracy": 1, "timeliness": 0.5, "compliance": 1, "consistency": 1},
     "thresholds": {"gold": 0.95, "silver": 0.8, "bronze": 0.5},
 }
 
-_WORDS = "left at the desk gift wrap please call before delivery second floor ring twice new customer paid cash today".split()
+_WORDS = [
+    "left",
+    "at",
+    "the",
+    "desk",
+    "gift",
+    "wrap",
+    "please",
+    "call",
+    "before",
+    "delivery",
+    "second",
+    "floor",
+    "ring",
+    "twice",
+    "new",
+    "customer",
+    "paid",
+    "cash",
+    "today",
+]
 
 
 def event(rng: random.Random, number: int, start: datetime) -> dict[str, Any]:

@@ -26,9 +26,13 @@ _BATCH_BYTES = 1 << 20
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's flags."""
     parser.add_argument("--schema", metavar="S.json", required=True, help="JSON Schema document")
-    parser.add_argument("--rules", metavar="R.yml", help="the keys of one `datasets` entry: rules, weights, clock …")
+    parser.add_argument(
+        "--rules", metavar="R.yml", help="the keys of one `datasets` entry: rules, weights, clock …"
+    )
     parser.add_argument("--now", metavar="ISO", help="arrival time of the records; default: now")
-    parser.add_argument("--explain", action="store_true", help="print what runs generated and what not, and end")
+    parser.add_argument(
+        "--explain", action="store_true", help="print what runs generated and what not, and end"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
             offsets = [0]
             for line in lines:
                 offsets.append(offsets[-1] + len(line))
-            verdicts = judge.judge(data, pa.array(offsets, pa.int64()).buffers()[1], now_us=now_us or _wall_us())
+            verdicts = judge.judge(
+                data, pa.array(offsets, pa.int64()).buffers()[1], now_us=now_us or _wall_us()
+            )
             out.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in shown(verdicts))
             out.flush()
     except BrokenPipeError:
@@ -85,7 +91,9 @@ def _now(text: str | None) -> int | None:
         return None
     moment = moment_us(text)
     if moment is None:
-        raise ConfigError(f"`--now` is `{text[:60]}`; it must be an instant like `2026-11-22T12:00:00Z`", "E110")
+        raise ConfigError(
+            f"`--now` is `{text[:60]}`; it must be an instant like `2026-11-22T12:00:00Z`", "E110"
+        )
     return moment
 
 
@@ -97,7 +105,9 @@ def _read(path: str, flag: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as err:
-        raise ConfigError(f"`{flag}`: the file `{path}` cannot be read: {err.strerror or err}", "E110") from None
+        raise ConfigError(
+            f"`{flag}`: the file `{path}` cannot be read: {err.strerror or err}", "E110"
+        ) from None
 
 
 def _rules(path: str | None) -> JudgeSpec:
@@ -111,5 +121,7 @@ def _rules(path: str | None) -> JudgeSpec:
     if entry is None:
         return JudgeSpec()
     if not isinstance(entry, dict):
-        raise ConfigError(f"`--rules`: `{path}` must hold a mapping with keys such as `rules`, `weights`, `clock`", "E110")
+        raise ConfigError(
+            f"`--rules`: `{path}` must hold a mapping with keys such as `rules`, `weights`, `clock`", "E110"
+        )
     return JudgeSpec.from_mapping(entry)

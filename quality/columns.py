@@ -12,7 +12,9 @@ import pyarrow as pa
 from core.frame import JUDGED_SCHEMA, REASON, TIMESTAMP
 from quality.reasons import Why
 
-_TEXT = pa.string()
+_TEXT, _INT32, _INT64, _BINARY = pa.string(), pa.int32(), pa.int64(), pa.large_binary()
+_REASONS = JUDGED_SCHEMA.field("reasons").type
+_REASON_FIELDS = list(REASON)
 
 
 @lru_cache(maxsize=256)
@@ -23,9 +25,8 @@ def same_value(value: Any, kind: pa.DataType, n: int) -> pa.Array:
 
 def reasons_column(n: int, rows: Sequence[tuple[int, list[Why]]]) -> pa.Array:
     """The reasons of ``rows`` (index, reasons; ascending) among ``n`` records; null elsewhere."""
-    kind = JUDGED_SCHEMA.field("reasons").type
     if not rows:
-        return same_value(None, kind, n)
+        return same_value(None, _REASONS, n)
     counts = [0] * n
     without = [True] * n
     for index, why in rows:
@@ -33,21 +34,21 @@ def reasons_column(n: int, rows: Sequence[tuple[int, list[Why]]]) -> pa.Array:
         without[index] = False
     flat = [part for _, why in rows for part in why]
     fields = [pa.array(column, _TEXT) for column in zip(*flat, strict=True)]
-    values = pa.StructArray.from_arrays(fields, fields=list(REASON))
-    offsets = pa.array(list(accumulate(counts, initial=0)), pa.int32())
-    return pa.ListArray.from_arrays(offsets, values, type=kind, mask=pa.array(without))
+    values = pa.StructArray.from_arrays(fields, fields=_REASON_FIELDS)
+    offsets = pa.array(list(accumulate(counts, initial=0)), _INT32)
+    return pa.ListArray.from_arrays(offsets, values, type=_REASONS, mask=pa.array(without))
 
 
 def sparse_binary(n: int, rows: Sequence[tuple[int, bytes]]) -> pa.Array:
     """Bytes at the given rows among ``n``, null elsewhere."""
     if not rows:
-        return same_value(None, pa.large_binary(), n)
+        return same_value(None, _BINARY, n)
     values: list[bytes | None] = [None] * n
     for index, value in rows:
         values[index] = value
-    return pa.array(values, pa.large_binary())
+    return pa.array(values, _BINARY)
 
 
 def times_column(values: list[int | None]) -> pa.Array:
     """µs since 1970 as timestamps."""
-    return pa.array(values, pa.int64()).view(TIMESTAMP)
+    return pa.array(values, _INT64).view(TIMESTAMP)

@@ -7,7 +7,17 @@ from typing import Any, NamedTuple
 from core.batch import Reason
 from core.tiers import Tier
 from quality.check import check
-from quality.measures import Measures, Plan, accuracy, completeness, compliance, recency, run_rules, score, tier_of
+from quality.measures import (
+    Measures,
+    Plan,
+    accuracy,
+    completeness,
+    compliance,
+    recency,
+    run_rules,
+    score,
+    tier_of,
+)
 from quality.reading import Unreadable, read
 from quality.reasons import MASK, Why, dump, in_order
 
@@ -40,8 +50,13 @@ def judge_exactly(plan: Plan, line: bytes, now_us: int) -> Verdict:
     if type(document) is not dict:
         if not any(why[1] == "type" and not why[0] for why in found):
             found.append(("", "type", "critical", "object", _kind(document), "a record is a JSON object"))
-        reasons = [(why[0], why[1], "critical", *why[3:]) if not why[0] and why[1] == "type" else why for why in found]
-        return Verdict(valid, Tier.REJECTED, score(plan.weights, _NOTHING), _NOTHING, None, in_order(reasons), None)
+        reasons = [
+            (why[0], why[1], "critical", *why[3:]) if not why[0] and why[1] == "type" else why
+            for why in found
+        ]
+        return Verdict(
+            valid, Tier.REJECTED, score(plan.weights, _NOTHING), _NOTHING, None, in_order(reasons), None
+        )
     return _judge(plan, document, found, valid, now_us)
 
 
@@ -67,7 +82,16 @@ def _judge(plan: Plan, document: dict[str, Any], found: list[Why], valid: bool, 
     tier = tier_of(plan, value)
     if tier == Tier.REJECTED:
         bronze = plan.spec.thresholds[2]
-        reasons.append(("", "score", "critical", f"≥ {bronze:g}", f"{value:.4g}", "the score is below the bronze threshold"))
+        reasons.append(
+            (
+                "",
+                "score",
+                "critical",
+                f"≥ {bronze:g}",
+                f"{value:.4g}",
+                "the score is below the bronze threshold",
+            )
+        )
     if any(why[2] == "critical" for why in reasons):
         tier = Tier.REJECTED
     elif not valid:
@@ -79,8 +103,10 @@ def _judge(plan: Plan, document: dict[str, Any], found: list[Why], valid: bool, 
 
 def _extra(plan: Plan, document: dict[str, Any]) -> bytes | None:
     known = plan.root.properties
+    if document.keys() <= known.keys():
+        return None
     unknown = {name: value for name, value in document.items() if name not in known}
-    return dump(unknown).encode() if unknown else None
+    return dump(unknown).encode()
 
 
 def _kind(value: Any) -> str:

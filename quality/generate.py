@@ -48,7 +48,9 @@ def generate(plan: Plan) -> FastPath:
     source = writer.source()
     space: dict[str, Any] = {**NAMES, **writer.constants}
     exec(compile(source, "<generated judge>", "exec"), space)
-    return FastPath(space["run"], explain(plan, shape), writer.perfect_accuracy, writer.perfect_consistency, source)
+    return FastPath(
+        space["run"], explain(plan, shape), writer.perfect_accuracy, writer.perfect_consistency, source
+    )
 
 
 class _Writer:
@@ -95,7 +97,10 @@ class _Writer:
         tail, self.lines = self.lines, []
         self.say(0, "def run(lines, now, rows):")
         self.say(1, "doubtful = []; slow = doubtful.append; i = -1; notes = rows.notes; note = rows.note")
-        self.say(1, "o_score = rows.score; o_comp = rows.completeness; o_acc = rows.accuracy; o_time = rows.timeliness")
+        self.say(
+            1,
+            "o_score = rows.score; o_comp = rows.completeness; o_acc = rows.accuracy; o_time = rows.timeliness",
+        )
         self.say(1, "o_cons = rows.consistency; o_at = rows.times; o_tier = rows.tier")
         self.say(1, "l_decode = decode")
         self.say(1, "for line in lines:")
@@ -132,7 +137,11 @@ class _Writer:
             for inner in _names_below(shape, name):
                 self.say(depth, f"{inner} = None")
         if not one.required:
-            self.say(depth, f"if {name} is UNSET: n -= {2 + _own_quotes(shape)}; {name} = None" + self._missing(shape, weight, steps, nested))
+            self.say(
+                depth,
+                f"if {name} is UNSET: n -= {2 + _own_quotes(shape)}; {name} = None"
+                + self._missing(shape, weight, steps, nested),
+            )
         word = "if" if one.required else "elif"
         if shape.nullable and shape.kind != "any":
             extra = self._missing(shape, weight, steps, nested)
@@ -154,7 +163,9 @@ class _Writer:
     def _missing(self, shape: Shape, weight: int, steps: Steps, nested: bool) -> str:
         total = weight
         if nested:
-            total += sum(value for key, value in self.expected.items() if key[: len(steps)] == steps and key != steps)
+            total += sum(
+                value for key, value in self.expected.items() if key[: len(steps)] == steps and key != steps
+            )
         return f"; miss += {total}" if total else ""
 
     def _tests(self, shape: Shape, name: str, steps: Steps, weight: int) -> list[str]:
@@ -163,7 +174,11 @@ class _Writer:
             self.has_any = True
             test = self.constant(accepts(node))
             lost = [f"if {name} is None: miss += {weight}"] if weight else []
-            below = {key: value for key, value in self.expected.items() if key[: len(steps)] == steps and key != steps}
+            below = {
+                key: value
+                for key, value in self.expected.items()
+                if key[: len(steps)] == steps and key != steps
+            }
             for key, value in below.items():
                 rest = self.constant(key[len(steps) :])
                 lost.append(f"if type({name}) is not dict or fetch({name}, {rest}) is None: miss += {value}")
@@ -233,8 +248,18 @@ class _Writer:
                 self.say(3, f"{into} = None")
                 return
             self.say(3, f"{into} = {found}")
-        elif shape.kind == "str" and shape.node.format == "date-time" and shape.node.enum is None and not steps[1:]:
-            self.say(3, f"{into} = " + (f"None if {var.name} is None else " if var.nullable else "") + f"a_{var.name} + b_{var.name}")
+        elif (
+            shape.kind == "str"
+            and shape.node.format == "date-time"
+            and shape.node.enum is None
+            and not steps[1:]
+        ):
+            self.say(
+                3,
+                f"{into} = "
+                + (f"None if {var.name} is None else " if var.nullable else "")
+                + f"a_{var.name} + b_{var.name}",
+            )
             return
         else:
             self.say(3, f"{into} = {var.name}")
@@ -281,7 +306,10 @@ class _Writer:
         self.rule_vars: dict[Steps, Var] = {}
         if not plan.rules:
             return
-        self.say(3, f"ap0 = {self.consistency_total}; br0 = 0; ap1 = {self.accuracy_total}; br1 = 0; why = None; spoiled = False")
+        self.say(
+            3,
+            f"ap0 = {self.consistency_total}; br0 = 0; ap1 = {self.accuracy_total}; br1 = 0; why = None; spoiled = False",
+        )
         for rule in plan.rules:
             for steps in rule.fields:
                 if steps not in self.rule_vars:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from core.batch import Reason
 from core.errors import ConfigError
 from core.frame import JUDGED_SCHEMA
+from quality.check import quicken
 from quality.columns import reasons_column, same_value, sparse_binary, times_column
 from quality.exact import Verdict, judge_exactly, refuse, refused_reason
 from quality.generate import FastPath, generate
@@ -23,11 +24,14 @@ from quality.rules import compile_rules
 from quality.spec import JudgeSpec
 
 Kernel = Literal["auto", "python", "native"]
-_FLOAT, _BOOL, _TIER = pa.float64(), pa.bool_(), pa.uint8()
+_FLOAT, _BOOL, _TIER, _BINARY = pa.float64(), pa.bool_(), pa.uint8(), pa.large_binary()
 
 
 def compile_judge(
-    schema: bytes | dict[str, Any], dataset: JudgeSpec | Mapping[str, Any] | None = None, *, kernel: Kernel = "auto"
+    schema: bytes | dict[str, Any],
+    dataset: JudgeSpec | Mapping[str, Any] | None = None,
+    *,
+    kernel: Kernel = "auto",
 ) -> PythonJudge:
     """One schema and one dataset's rules, compiled.
 
@@ -43,6 +47,7 @@ def compile_judge(
         raise ConfigError("kernel `native` is not installed; use `auto` or `python`", "E113")
     spec = dataset if isinstance(dataset, JudgeSpec) else JudgeSpec.from_mapping(dataset or {})
     root = load(schema)
+    quicken(root)
     plan = make_plan(spec, root, compile_rules(spec, root))
     return PythonJudge(plan, generate(plan))
 
@@ -157,7 +162,7 @@ class _Rows:
             pa.array(self.consistency, _FLOAT),
             times_column(self.times),
             reasons_column(n, notes),
-            same_value(None, pa.large_binary(), n),
+            same_value(None, _BINARY, n),
             sparse_binary(n, self.extra),
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=JUDGED_SCHEMA)

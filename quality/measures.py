@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.tiers import Tier
+from quality.caches import Moments
 from quality.model import Node
-from quality.moments import moment_us
 from quality.reasons import Why
 from quality.rules import CompiledRule, Steps, fetch, loader, node_at
 from quality.spec import JudgeSpec, whole
@@ -17,6 +17,8 @@ SKEW_US = 5 * 60 * 1_000_000
 """A record this much ahead of the clock is believed; more is a fault."""
 _LOSS = {"critical": 2, "major": 2, "minor": 1, "info": 0}
 """What a field's worst violation costs compliance, in halves of a field."""
+
+_moments = Moments()
 
 Measures = tuple[float | None, float | None, float | None, float | None, float | None]
 
@@ -53,7 +55,9 @@ def make_plan(spec: JudgeSpec, root: Node, rules: tuple[CompiledRule, ...]) -> P
         spec=spec,
         root=root,
         rules=rules,
-        expected=tuple((path_steps(root, name), weight) for (name, _), weight in zip(expected, weights, strict=True)),
+        expected=tuple(
+            (path_steps(root, name), weight) for (name, _), weight in zip(expected, weights, strict=True)
+        ),
         expected_total=sum(weights),
         rule_weights=tuple(whole([1.0, *(rule.rule.weight for rule in rules)])),
         constrained=tuple(name for name, node in root.properties.items() if node.constrained),
@@ -150,7 +154,9 @@ def run_rules(plan: Plan, document: dict[str, Any], out: list[Why]) -> tuple[lis
     return applicable, broken, spoiled
 
 
-def accuracy(plan: Plan, document: dict[str, Any], found: Sequence[Why], applicable: int, broken: int) -> float | None:
+def accuracy(
+    plan: Plan, document: dict[str, Any], found: Sequence[Why], applicable: int, broken: int
+) -> float | None:
     """(constrained fields present that hold + weight of accuracy rules that hold) / (both that apply)."""
     wrong = {why[0].split("/", 2)[1] for why in found if why[0] and why[2] != "info"}
     present = [name for name in plan.constrained if document.get(name) is not None]
@@ -160,18 +166,20 @@ def accuracy(plan: Plan, document: dict[str, Any], found: Sequence[Why], applica
     return (total - bad) / total if total else None
 
 
-def recency(plan: Plan, document: dict[str, Any], now_us: int, out: list[Why]) -> tuple[int | None, float | None]:
+def recency(
+    plan: Plan, document: dict[str, Any], now_us: int, out: list[Why]
+) -> tuple[int | None, float | None]:
     """The event time in µs and timeliness, each None where it cannot be told; appends reasons."""
     moment = None
     if plan.event_time is not None:
         value = fetch(document, plan.event_time)
-        moment = moment_us(value) if type(value) is str else None
+        moment = _moments[value] if type(value) is str else None
         if moment is None and value is not None:
             out.append(_unreadable(plan, value, out))
     clock = now_us if plan.clock_us is None else plan.clock_us
     if plan.clock_field is not None:
         value = fetch(document, plan.clock_field)
-        read = moment_us(value) if type(value) is str else None
+        read = _moments[value] if type(value) is str else None
         if read is None:
             return moment, None
         clock = read
@@ -191,8 +199,17 @@ def _unreadable(plan: Plan, value: Any, out: Sequence[Why]) -> Why:
     from quality.reasons import show
 
     steps = plan.event_time or ()
-    masked = any((node := node_at(plan.root, steps[:end])) is not None and node.pii for end in range(1, len(steps) + 1))
-    return (_pointer(steps), "event-time", "minor", "a date or a time", show(value, masked), "not readable as a time")
+    masked = any(
+        (node := node_at(plan.root, steps[:end])) is not None and node.pii for end in range(1, len(steps) + 1)
+    )
+    return (
+        _pointer(steps),
+        "event-time",
+        "minor",
+        "a date or a time",
+        show(value, masked),
+        "not readable as a time",
+    )
 
 
 def _pointer(steps: Steps) -> str:

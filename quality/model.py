@@ -44,6 +44,8 @@ class Node:
     enum: tuple[Any, ...] | None = None
     """``const`` is an enum of one."""
     enum_rule: str = "enum"
+    choice: str = ""
+    """The allowed values in words (``quality.check.quicken``)."""
     minimum: Number | None = None
     maximum: Number | None = None
     exclusive_minimum: Number | None = None
@@ -71,21 +73,34 @@ class Node:
     """jsonschema-rs' validator for the keywords in ``left``."""
     left: tuple[str, ...] = ()
     compiled: tuple[str, ...] = ()
+    quick: Callable[[Any], bool] | None = None
+    """Says yes only where the node has nothing against a value (``quality.check.quicken``)."""
 
     @property
     def numeric(self) -> bool:
         """Whether a number can be refused for its size."""
-        bounds = (self.minimum, self.maximum, self.exclusive_minimum, self.exclusive_maximum, self.multiple_of)
+        bounds = (
+            self.minimum,
+            self.maximum,
+            self.exclusive_minimum,
+            self.exclusive_maximum,
+            self.multiple_of,
+        )
         return any(bound is not None for bound in bounds)
 
     @property
     def constrained(self) -> bool:
         """Whether it has value constraints, which accuracy counts (here or below)."""
-        own = self.numeric or self.enum is not None or self.pattern is not None or self.format_test is not None
+        own = (
+            self.numeric or self.enum is not None or self.pattern is not None or self.format_test is not None
+        )
         lengths = (self.min_length, self.max_length, self.min_items, self.max_items)
         if own or any(bound is not None for bound in lengths) or self.foreign is not None:
             return True
-        below = [*self.properties.values(), *(part for part in (self.items, self.additional) if part is not None)]
+        below = [
+            *self.properties.values(),
+            *(part for part in (self.items, self.additional) if part is not None),
+        ]
         return any(part.constrained for part in below)
 
     def allows(self, kind: str) -> bool:
@@ -130,7 +145,9 @@ class _Loader:
         if not isinstance(self.draft, str) or not any(
             name in self.draft for name in ("draft-04", "draft-06", "draft-07", "2019-09", "2020-12")
         ):
-            raise BadSchema(f"`$schema` is `{self.draft}`; drafts 4, 6, 7, 2019-09 and 2020-12 are known", "E503")
+            raise BadSchema(
+                f"`$schema` is `{self.draft}`; drafts 4, 6, 7, 2019-09 and 2020-12 are known", "E503"
+            )
         try:
             jsonschema_rs.meta.validate(self.document)
         except jsonschema_rs.ValidationError as err:
@@ -172,7 +189,9 @@ class _Loader:
         size = schema.get("x-decimal")
         if isinstance(size, list) and len(size) == 2 and all(type(part) is int for part in size):
             if not 0 <= size[1] <= size[0] <= 38 or not size[0]:
-                raise BadSchema(f"`x-decimal` at `{node.path}` is {size}; it must be [1…38, 0…precision]", "E501")
+                raise BadSchema(
+                    f"`x-decimal` at `{node.path}` is {size}; it must be [1…38, 0…precision]", "E501"
+                )
             node.decimal = (size[0], size[1])
 
     def _own(self, node: Node, schema: dict[str, Any], path: str, above: tuple[str, ...]) -> None:
@@ -210,7 +229,9 @@ class _Loader:
             node.items = self.node(schema["items"], f"{path}/items", above)
         node.compiled = tuple(name for name in schema if name in COMPILED)
 
-    def _foreign(self, node: Node, schema: dict[str, Any], left: tuple[str, ...], part: dict[str, Any]) -> Node:
+    def _foreign(
+        self, node: Node, schema: dict[str, Any], left: tuple[str, ...], part: dict[str, Any]
+    ) -> Node:
         wrapped: dict[str, Any] = {**part, "$schema": self.draft}
         if schema is not self.document:
             for name in _ANNOTATIONS_WITH_SCHEMAS:
@@ -221,7 +242,9 @@ class _Loader:
         try:
             node.foreign = jsonschema_rs.validator_for(wrapped, validate_formats=True, offline=True)
         except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as err:
-            raise BadSchema(f"the schema at `{node.path or '/'}` cannot be used: {str(err)[:200]}", "E501") from None
+            raise BadSchema(
+                f"the schema at `{node.path or '/'}` cannot be used: {str(err)[:200]}", "E501"
+            ) from None
         node.left = left
         return node
 

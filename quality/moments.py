@@ -28,7 +28,9 @@ def day_us(text: str) -> int | None:
     if found is None:
         return None
     year, month, day = int(found[1]), int(found[2]), int(found[3])
-    if not 1 <= month <= 12 or not 1 <= day <= (monthrange(year, month)[1] if year else monthrange(4, month)[1]):
+    if not 1 <= month <= 12 or not 1 <= day <= (
+        monthrange(year, month)[1] if year else monthrange(4, month)[1]
+    ):
         return None
     if year == 0:  # RFC 3339 has the year 0, Python's calendar has not
         return (date(4, month, day).toordinal() - 1461 - _EPOCH) * DAY_US

@@ -39,7 +39,9 @@ def _is_zero(text: str) -> bool:
 
 def as_decimal(value: Number) -> Decimal:
     """The decimal that was written."""
-    return value if type(value) is Decimal else Decimal(repr(value)) if type(value) is float else Decimal(value)
+    return (
+        value if type(value) is Decimal else Decimal(repr(value)) if type(value) is float else Decimal(value)
+    )
 
 
 def beyond_double(value: Number) -> bool:

@@ -1,7 +1,7 @@
 """Regular expressions of JSON Schema (ECMA-262) as a function ``str -> bool``, always in linear time.
 
 A pattern whose work is bounded by its form runs on Python's ``re``; every other one on google-re2. What re2 does
-not know (look-around, back-references) goes to jsonschema-rs, whose engine limits backtracking.
+not know (look-around, back-references) goes to jsonschema-rs with a limit on backtracking and on the text's length.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ _CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": _SPACE}
 _PLAIN_ESCAPES = set("tnrfv0bB^$\\.*+?()[]{}|/-")
 _MOST_PATHS = 1000
 """Ways a bounded pattern may match at one place, at most, on Python's ``re``."""
+_MOST_BACKTRACKS = 100_000
+"""Steps back that look-around and back-references may take on one text; beyond it counts as no match."""
+
+LONGEST_LOOK_AROUND = 5000
+"""Characters of a text that such a pattern is tried on; a longer one counts as no match, for the work grows quadratically."""
 
 
 class Pattern(NamedTuple):
@@ -56,10 +61,15 @@ def compile_pattern(pattern: str) -> Pattern:
 
 def _foreign(pattern: str) -> Pattern:
     try:
-        validator = jsonschema_rs.validator_for({"type": "string", "pattern": pattern})
+        limit = jsonschema_rs.FancyRegexOptions(backtrack_limit=_MOST_BACKTRACKS)
+        validator = jsonschema_rs.validator_for({"type": "string", "pattern": pattern}, pattern_options=limit)
     except (ValueError, jsonschema_rs.ValidationError) as err:
-        raise BadSchema(f"`{pattern[:80]}` is no regular expression; write one as ECMA-262 has them", "E502") from err
-    return Pattern(validator.is_valid, "jsonschema-rs")
+        raise BadSchema(
+            f"`{pattern[:80]}` is no regular expression; write one as ECMA-262 has them", "E502"
+        ) from err
+    return Pattern(
+        lambda text: len(text) <= LONGEST_LOOK_AROUND and validator.is_valid(text), "jsonschema-rs"
+    )
 
 
 def translate(pattern: str) -> tuple[str, str]:

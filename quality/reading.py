@@ -39,7 +39,9 @@ def pointer(path: str, step: str | int) -> str:
     >>> pointer("/a", "b/c~")
     '/a/b~1c~0'
     """
-    return f"{path}/{step}" if isinstance(step, int) else f"{path}/{step.replace('~', '~0').replace('/', '~1')}"
+    return (
+        f"{path}/{step}" if isinstance(step, int) else f"{path}/{step.replace('~', '~0').replace('/', '~1')}"
+    )
 
 
 def read(document: bytes) -> Any:
@@ -175,12 +177,20 @@ def _hazard(text: str) -> Unreadable:
             for key, _ in value:
                 if key in seen:
                     where = pointer(path, key)
-                    return Unreadable("duplicate-key", where, "each key once", key[:60], f"the key `{key[:60]}` stands twice")
+                    return Unreadable(
+                        "duplicate-key",
+                        where,
+                        "each key once",
+                        key[:60],
+                        f"the key `{key[:60]}` stands twice",
+                    )
                 seen.add(key)
         elif isinstance(value, Decimal) and beyond_double(value):
             got = str(value)
             got = got if len(got) < 60 else f"{got[:40]}… ({len(got)} characters)"
-            return Unreadable("number-range", path, "a number below 1.8e308", got, "beyond the range of a double")
+            return Unreadable(
+                "number-range", path, "a number below 1.8e308", got, "beyond the range of a double"
+            )
     return _no_json("it cannot be read", text.encode())
 
 

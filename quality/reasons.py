@@ -10,6 +10,7 @@ from typing import Any
 Why = tuple[str, str, str, str, str, str]
 """(path, rule, severity, expected, got, message), the fields of ``core.batch.Reason`` in order."""
 
+_quoted = json.encoder.encode_basestring
 MASK = "•••"
 MOST = 20
 _SHOWN = 80
@@ -26,9 +27,13 @@ def show(value: Any, masked: bool = False) -> str:
         return MASK
     kind = type(value)
     if kind is int or kind is float:
-        text = repr(value) if kind is float or abs(value) < 10**100 else f"{str(value)[:40]}… ({len(str(value))} digits)"
+        text = (
+            repr(value)
+            if kind is float or abs(value) < 10**100
+            else f"{str(value)[:40]}… ({len(str(value))} digits)"
+        )
     elif kind is str:
-        text = json.dumps(value[: _SHOWN + 1], ensure_ascii=False)
+        text = _quoted(value[: _SHOWN + 1])
     else:
         text = dump(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
@@ -38,12 +43,14 @@ def dump(value: Any) -> str:
     """A decoded value as compact JSON, every number as exact as it was read."""
     kind = type(value)
     if kind is dict:
-        inside = ",".join(f"{json.dumps(key, ensure_ascii=False)}:{dump(part)}" for key, part in value.items())
+        inside = ",".join(f"{_quoted(key)}:{dump(part)}" for key, part in value.items())
         return "{" + inside + "}"
     if kind is list:
         return "[" + ",".join(map(dump, value)) + "]"
     if kind is Decimal:
         return str(value)
+    if kind is str:
+        return _quoted(value)
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -52,5 +59,7 @@ def in_order(reasons: Sequence[Why]) -> list[Why]:
     ordered = sorted(reasons, key=lambda why: _RANK[why[2]]) if len(reasons) > 1 else list(reasons)
     if len(ordered) > MOST:
         more = len(ordered) - MOST
-        ordered[MOST:] = [("", "more", "info", f"at most {MOST} reasons", str(len(ordered)), f"{more} more reasons")]
+        ordered[MOST:] = [
+            ("", "more", "info", f"at most {MOST} reasons", str(len(ordered)), f"{more} more reasons")
+        ]
     return ordered

@@ -14,6 +14,7 @@ from quality.patterns import compile_pattern
 from quality.rule_syntax import Expr, wrong
 
 _MATH = {"+": "_add", "-": "_sub", "*": "_mul", "/": "_div", "%": "_mod"}
+_NEVER_BOOLEAN = frozenset({"len", "date", "abs", "round", "lower", "upper", "trim", "min", "max"})
 MAX_TREE_DEPTH = 40
 
 
@@ -52,7 +53,9 @@ class Emitter:
         """The source of ``tree``."""
         self.depth += 1
         if self.depth > MAX_TREE_DEPTH:
-            raise wrong(f"the expression has more than {MAX_TREE_DEPTH} steps in a row; split the rule", tree.column)
+            raise wrong(
+                f"the expression has more than {MAX_TREE_DEPTH} steps in a row; split the rule", tree.column
+            )
         made: Code = getattr(self, f"_{tree.kind}")(tree)
         self.depth -= 1
         return made
@@ -60,8 +63,9 @@ class Emitter:
     def boolean(self, tree: Expr, where: str) -> Code:
         """``tree`` as true, false or None; a number or a text is an error."""
         code = self.emit(tree)
-        if code.type in ("num", "str"):
-            what = "a number" if code.type == "num" else "a text"
+        value = tree.kind in ("math", "neg") or (tree.kind == "call" and tree.value in _NEVER_BOOLEAN)
+        if value or code.type in ("num", "str"):
+            what = "a text" if code.type == "str" else "a number"
             raise wrong(f"{where} must be true or false, and this is {what}", tree.column)
         return code if code.type == "bool" else Code(f"_truth({code.src})", "bool", True)
 
@@ -74,7 +78,9 @@ class Emitter:
         self.constants[name] = value
         return name
 
-    def _guard(self, codes: list[Code], build: Callable[[list[str]], str], kind: str, nullable: bool = False) -> Code:
+    def _guard(
+        self, codes: list[Code], build: Callable[[list[str]], str], kind: str, nullable: bool = False
+    ) -> Code:
         """``build`` over non-null operands; None where one of them is."""
         sources, tests = [], []
         for code in codes:
@@ -124,7 +130,9 @@ class Emitter:
         codes = [self.emit(part) for part in tree.parts]
         for part in tree.parts:
             if part.kind == "literal" and part.value is None:
-                raise wrong("comparing with null never applies; write `is null` or `is not null`", part.column)
+                raise wrong(
+                    "comparing with null never applies; write `is null` or `is not null`", part.column
+                )
         types = {code.type for code in codes}
         op = tree.value
         if types in ({"num"}, {"str"}) or (types == {"bool"} and op in ("==", "!=")):

@@ -46,7 +46,14 @@ class CompiledRule:
         shown = [f"{'.'.join(steps)}={show(value)}" for steps, value in zip(self.fields, values, strict=True)]
         got = "•••" if self.masked else ", ".join(shown)
         got = got if len(got) <= 200 else got[:199] + "…"
-        return (path, rule.id, self.severity, rule.check[:200], got, rule.message or f"the rule `{rule.id}` does not hold")
+        return (
+            path,
+            rule.id,
+            self.severity,
+            rule.check[:200],
+            got,
+            rule.message or f"the rule `{rule.id}` does not hold",
+        )
 
 
 def check_rule(text: str, fields: Collection[str] | None = None) -> None:
@@ -98,7 +105,9 @@ def _compile(rule: Rule, index: int, spec: JudgeSpec, root: Node) -> CompiledRul
             _known_fields(trees[part], root)
         except ConfigError as err:
             raise ConfigError(
-                f"rule `{rule.id}`, `{part}`: {err.message}", err.code, {"rule": rule.id, "part": part, **err.facts}
+                f"rule `{rule.id}`, `{part}`: {err.message}",
+                err.code,
+                {"rule": rule.id, "part": part, **err.facts},
             ) from None
     check, when = trees["check"], trees.get("when")
     fields = tuple(dict.fromkeys([*fields_of(check), *(fields_of(when) if when is not None else ())]))
@@ -127,10 +136,14 @@ def node_at(root: Node, steps: Steps) -> Node | None:
 
 
 def _masked(root: Node, steps: Steps) -> bool:
-    return any((node := node_at(root, steps[:end])) is not None and node.pii for end in range(1, len(steps) + 1))
+    return any(
+        (node := node_at(root, steps[:end])) is not None and node.pii for end in range(1, len(steps) + 1)
+    )
 
 
-def _function(check: Expr, when: Expr | None, fields: tuple[Steps, ...], index: int) -> Callable[..., bool | None]:
+def _function(
+    check: Expr, when: Expr | None, fields: tuple[Steps, ...], index: int
+) -> Callable[..., bool | None]:
     names = {steps: f"x{number}" for number, steps in enumerate(fields)}
     emitter = Emitter(lambda steps, column: Var(names[steps]))
     body = [f"    return {emitter.boolean(check, 'a check').src}"]

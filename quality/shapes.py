@@ -51,13 +51,17 @@ def struct_of(node: Node, name: str = "Record") -> Shape | None:
     known = node.properties
     if node.foreign is not None or node.nothing or node.enum is not None or not node.allows("object"):
         return None
-    if node.min_properties is not None or node.max_properties is not None or set(node.required) - known.keys():
+    if (
+        node.min_properties is not None
+        or node.max_properties is not None
+        or set(node.required) - known.keys()
+    ):
         return None
     fields = [
         Field(key, f"f{index}", shape_of(part, f"{name}{index}"), key in node.required)
         for index, (key, part) in enumerate(known.items())
     ]
-    made = []
+    made: list[tuple[Any, ...]] = []
     for one in fields:
         kind = one.shape.type
         if one.shape.nullable and kind is not Any:
@@ -65,7 +69,7 @@ def struct_of(node: Node, name: str = "Record") -> Shape | None:
         if one.required:
             made.append((one.attr, kind))
         else:
-            made.append((one.attr, kind if kind is Any else Union[kind, UnsetType], UNSET))  # type: ignore[arg-type]  # noqa: UP007
+            made.append((one.attr, kind if kind is Any else Union[kind, UnsetType], UNSET))  # noqa: UP007
     made.sort(key=len)  # those without a default first
     struct = msgspec.defstruct(name, made, rename={one.attr: one.name for one in fields})
     nullable = node.types is not None and "null" in node.types
@@ -74,7 +78,7 @@ def struct_of(node: Node, name: str = "Record") -> Shape | None:
 
 def shape_of(node: Node, name: str) -> Shape:
     """The shape of any node."""
-    types = None if node.types is None else node.types - {"null"}
+    types = None if node.types is None else set(node.types - {"null"})
     nullable = (node.types is None or "null" in node.types) and (node.enum is None or None in node.enum)
     unknown = Shape(node, Any, "any", True)
     if node.foreign is not None or node.nothing or node.decimal is not None:
@@ -96,11 +100,16 @@ def shape_of(node: Node, name: str) -> Shape:
     return unknown
 
 
-def _choice(node: Node, types: frozenset[str] | None, nullable: bool) -> Shape | None:
+def _choice(node: Node, types: set[str] | None, nullable: bool) -> Shape | None:
     values = [value for value in node.enum or () if value is not None]
     kinds = {type(value) for value in values}
     if kinds == {str} and (types is None or types == {"string"}):
-        plain = node.pattern is None and node.format_test is None and node.min_length is None and node.max_length is None
+        plain = (
+            node.pattern is None
+            and node.format_test is None
+            and node.min_length is None
+            and node.max_length is None
+        )
         return Shape(node, Literal[tuple(values)], "str", nullable, decided=plain)
     whole = kinds == {int} and types == {"integer"} and not node.numeric
     if whole and all(INT64_MIN <= value <= INT64_MAX for value in values):
@@ -157,7 +166,7 @@ def _tightest(bounds: list[tuple[Number | None, bool]], pick: Any) -> tuple[floa
         return None
     best = pick(as_decimal(bound) for bound, _ in given)
     inclusive = all(good for bound, good in given if as_decimal(bound) == best)
-    short = all(type(bound) is not Decimal and abs(bound) < 10**15 for bound, _ in given)
+    short = all(not isinstance(bound, Decimal) and abs(bound) < 10**15 for bound, _ in given)
     return float(best), inclusive and short
 
 

@@ -76,8 +76,14 @@ class JudgeSpec:
         _known(entry, ("event_time", "clock", "expected_every", "expected", "rules", "critical", "weights", "thresholds",
                        "schema", "standardise", "derive", "aggregates", "order_by"), "dataset")  # fmt: skip
         clock = _text(entry.get("clock", "arrival"), "clock")
-        if clock != "arrival" and not (clock.startswith("field:") and clock != "field:") and moment_us(clock) is None:
-            raise _wrong("clock", clock, "`arrival`, `field:<name>` or an instant like `2014-01-01T00:00:00Z`")
+        if (
+            clock != "arrival"
+            and not (clock.startswith("field:") and clock != "field:")
+            and moment_us(clock) is None
+        ):
+            raise _wrong(
+                "clock", clock, "`arrival`, `field:<name>` or an instant like `2014-01-01T00:00:00Z`"
+            )
         rules = tuple(_rule(rule) for rule in _list(entry.get("rules"), "rules"))
         ids = [rule.id for rule in rules]
         for name in ids:
@@ -170,7 +176,12 @@ def _thresholds(value: Any) -> tuple[float, float, float]:
 
 
 def _number(value: Any, name: str, most: float | None) -> float:
-    right = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    right = (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and value >= 0
+    )
     if not right or (most is not None and value > most):
         raise _wrong(name, value, "a number ≥ 0" if most is None else f"a number from 0 to {most:g}")
     return float(value)
