@@ -79,7 +79,8 @@ async def serve(app: ASGIApp, host: str, port: int) -> Serving:
 
 def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
-        app, http="h11", ws=Browser, lifespan="off", log_config=None, access_log=False, server_header=False,
+        app, http="h11", ws=Browser, lifespan="off", log_config=None,
+        log_level="warning", access_log=False, server_header=False,
         proxy_headers=False, ws_max_size=MESSAGE_BYTES, ws_per_message_deflate=False, ws_ping_interval=20.0,
         ws_ping_timeout=20.0, limit_concurrency=CONNECTIONS, timeout_keep_alive=5,
         timeout_graceful_shutdown=STOP_S, h11_max_incomplete_event_size=32 * 1024, backlog=256,
