@@ -260,7 +260,8 @@ class Writer:
             elif self._draining:
                 self._room.set()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait_s)
+                async with asyncio.timeout(wait_s):  # wait_for may swallow a cancellation in 3.11
+                    await self._wake.wait()
 
     async def _stored(self, window: Window) -> Committed:
         """Commit, trying again for as long as the store refuses; nothing is forgotten meanwhile."""

@@ -177,3 +177,23 @@ def test_a_table_that_refuses_uses_the_fallback_and_comes_home_once(tmp_path: Pa
 
     assert [row["assay_id"] for row in stored_rows(tmp_path)] == ["orders.p0.0", "orders.p0.10"]
     assert not copy.exists()
+
+
+def test_a_move_home_that_was_cut_off_begins_again(tmp_path: Path):
+    """Half a copy in the warehouse's staging is nobody's file."""
+    warehouse = tmp_path / "warehouse"
+    warehouse.mkdir()
+    (warehouse / "gold_orders").write_text("no directory")
+    a_committer(tmp_path).commit([Sender().frame(rows(3))])
+    (copy,) = (tmp_path / "fallback").rglob("*.parquet")
+    (warehouse / "gold_orders").unlink()
+    half = warehouse / "gold_orders" / "_staging" / copy.name
+    half.parent.mkdir(parents=True)
+    half.write_bytes(copy.read_bytes()[:100])
+
+    recovered = a_committer(tmp_path)
+
+    assert not recovered.places.waiting
+    assert len(stored_rows(tmp_path)) == 3
+    assert not half.exists()
+    assert not copy.exists()
