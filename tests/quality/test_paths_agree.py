@@ -72,7 +72,7 @@ WIDE_RULES: dict[str, Any] = {
 good: dict[str, Any] = {
     "id": "ab-12", "when": "2026-11-22T11:00:00Z", "day": "2026-11-22", "n": 3, "x": 0.1, "y": 1.25, "price": 19.99, "kind": "a",
     "level": 2, "fixed": 1, "text": "ab", "flag": True, "tags": ["x"], "sizes": [1.5, None], "mail": "a@b.example",
-    "any": {"a": [1, "x"]}, "either": 3, "place": {"city": "Bern", "zip": "3000", "n": 0}, "one": 1, "refer": 4,
+    "any": {"a": [1, "x"]}, "either": 3, "place": {"city": "Bern", "zip": "3000", "n": 1}, "one": 1, "refer": 4,
 }  # fmt: skip
 ODD = [
     "null", "0", "-0.0", "1.0", "1e2", "3", "0.3", "0.30000000000000000001", "0.29999999999999999999", "-1e-400", "1e-400",
