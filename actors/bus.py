@@ -116,13 +116,19 @@ class Bus:
         return self.endpoint
 
     async def run(self) -> None:
-        """Work until ``close``: write the log, look for subscribers that went away."""
+        """Work until ``close``: write the log, look for subscribers that went away.
+
+        Raises:
+            StoreUnavailable: the disk lost what the log gave it. Start another bus, which reads what is there.
+        """
         self._idle.clear()
         try:
             async with asyncio.TaskGroup() as work:
                 work.create_task(self._tick())
                 if self._log is not None:
                     work.create_task(self._keep_log(self._log))
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
         finally:
             self._idle.set()
 
@@ -415,7 +421,8 @@ def _size(parts: Sequence[Any]) -> int:
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
     try:
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):  # wait_for may swallow a cancellation in 3.11
+            await event.wait()
     except TimeoutError:
         return
 

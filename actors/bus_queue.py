@@ -100,7 +100,7 @@ class DiskQueue:
             self._roll(1 + max(self._segments, default=0), msgspec.msgpack.encode(self.state))
         except OSError as failed:
             raise StoreUnavailable(
-                f"the bus's log in `{self._directory}` cannot be used: {failed}", "E703"
+                f"the bus's log in `{self._directory}` cannot be used: {failed}", "E720"
             ) from failed
         return items
 
@@ -164,7 +164,7 @@ class DiskQueue:
             self._current.sync()
         except OSError as failed:
             raise StoreUnavailable(
-                f"`{self._current.path}` could not be synced: {failed}", "E703"
+                f"`{self._current.path}` could not be synced: {failed}", "E720"
             ) from failed
         return places
 

@@ -1,15 +1,20 @@
 """A bus that dies with ``queue: disk`` has lost nothing that it confirmed, and nobody takes a new epoch."""
 
 import asyncio
+import errno
 import logging
 import os
 
 import msgspec
 import pytest
 
-from actors.bus_queue import DiskQueue, State
+from actors.bus import Bus
+from actors.bus_items import STEP, Item
+from actors.bus_queue import DiskQueue, Known, State
 from actors.bus_segments import Record, scan
-from core.bus_messages import Filter
+from core.bus_messages import Filter, Subscribe
+from core.errors import StoreUnavailable
+from core.frame import decode_header
 from core.line import Line
 from tests.bus.builders import a_bus, a_frame, a_line, seqs, take
 from tests.bus.serve import BusProcess
@@ -36,10 +41,11 @@ async def test_frames_sent_across_kills_arrive_once_and_in_order(tmp_path):
                     await asyncio.sleep(0.01)
 
         reading, publishing = asyncio.create_task(read()), asyncio.create_task(publish())
-        for kill_at in (100, 250, 400):
+        for nth, kill_at in enumerate((100, 250, 400), 1):
             await eventually(lambda kill_at=kill_at: len(got) >= kill_at or reading.done())
             bus.kill()
             bus.start()
+            await eventually(lambda nth=nth: reader.restarts == nth)
         await publishing
         await eventually(lambda: len(got) >= n or reading.done())
 
@@ -141,14 +147,19 @@ async def test_crashpoint_bus_taken(tmp_path, monkeypatch, queue):
 
 # ---- what a crash or a bad disk leaves behind
 async def a_log(path, n=5):
-    """A log of ``n`` frames for one subscriber that has none of them; its file and the frames' ends in it."""
-    async with a_bus(path, queue="disk") as bus, a_line(bus) as line:
-        await line.subscribe(Filter("scored.*"), durable=True, name="writer")
-        for seq in range(1, n + 1):
-            await line.send(a_frame(seq))
-            await eventually(lambda: not line._unconfirmed, every_s=0.002)
-        (file,) = (path / "bus" / "log").glob("*.seg")
-        return file
+    """A log of ``n`` small frames."""
+    queue = DiskQueue(path / "log")
+    queue.open()
+    asked = Subscribe("id", "writer", Filter("scored.*"), True, True, 1, 1, 1, None, "")
+    await queue.append([], [Known(asked, 0)])
+    for seq in range(1, n + 1):
+        parts = [a_frame(seq).pack()[0], b"payload" * 5]
+        item = Item("frame", "scored.flights", seq * STEP, seq, sum(map(len, parts)), parts)
+        item.header = decode_header(parts[0])
+        await queue.append([item], [Known(asked, 0)])
+    queue.close()
+    (file,) = (path / "log").glob("*.seg")
+    return file
 
 
 def reopened(directory):
@@ -158,11 +169,16 @@ def reopened(directory):
     return queue, [item.header.seq for item in items]
 
 
-async def test_a_tail_torn_at_any_byte_costs_only_what_was_torn(tmp_path, caplog):
+async def test_a_tail_torn_at_any_byte_costs_only_what_was_torn(tmp_path, caplog, monkeypatch):
     file = await a_log(tmp_path, 3)
     whole = file.read_bytes()
     lineage, ends = whole_log(whole)
 
+    for name in (
+        "fsync",
+        "fdatasync",
+    ):  # some thousand logs are opened; that they are synced is not the point here
+        monkeypatch.setattr(os, name, lambda file: None)
     for cut in range(ends[0], len(whole)):
         directory = tmp_path / f"cut-{cut}"
         directory.mkdir()
@@ -258,3 +274,49 @@ def done_on_disk(directory):
         if isinstance(one, Record) and one.note.kind == "state"
     ]
     return {known.done for known in msgspec.msgpack.decode(states[-1].header, type=State).subscribers}
+
+
+async def test_a_full_disk_holds_publishers_back_until_there_is_room(tmp_path, monkeypatch):
+    full = True
+    writev = os.writev
+
+    def limited(file, buffers):
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return writev(file, buffers)
+
+    async with a_bus(tmp_path, queue="disk") as bus, a_line(bus) as line:
+        reader = await line.subscribe(Filter("scored.*"), lossless=True)
+        system = await line.subscribe(Filter("system"))
+        monkeypatch.setattr("actors.bus_segments.os.writev", limited)
+        for seq in (1, 2, 3):
+            await line.send(a_frame(seq))
+        (said,) = await take(system, 1)
+        assert said.signal.type == "assay.store.down"
+        assert str(tmp_path) in said.signal.data["message"]
+        assert line._unconfirmed, "nothing is confirmed that is not on disk"
+
+        full = False
+
+        assert seqs(await take(reader, 3)) == [1, 2, 3]
+        await eventually(lambda: not line._unconfirmed)
+
+
+async def test_a_log_that_cannot_be_synced_ends_the_bus(tmp_path, monkeypatch):
+    """What a failed sync has lost is not known, so trying again would confirm what may be gone."""
+
+    def broken(file):
+        raise OSError(errno.EIO, "Input/output error")
+
+    bus = Bus(f"ipc://{tmp_path}/bus.sock", "disk", tmp_path / "bus")
+    await bus.start()
+    running = asyncio.create_task(bus.run())
+    async with a_line(bus) as line:
+        await line.subscribe(Filter("scored.*"), lossless=True)
+        monkeypatch.setattr("actors.bus_segments.os.fdatasync", broken)
+        await line.send(a_frame(1))
+
+        with pytest.raises(StoreUnavailable, match=r"E720 .*could not be synced"):
+            await running
+        assert line._unconfirmed
+    await bus.close()
