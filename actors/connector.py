@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from actors.judging import counts_by_tier, judge_batch, pieces, within
+from actors.judging import counts_by_tier, judge_batch, kept_of, pieces, within
 from actors.ledger import Books, Sent
 from actors.novelty import Novelty
 from actors.report import report
@@ -223,11 +223,12 @@ class Connector:
         notes = [
             QuarantineNote(q.what, q.reason, q.records, q.bytes_unread, q.path) for q in batch.quarantined
         ]
+        attachments = self._attachments(batch, records)
         if not (records.num_rows or covers or notes):
             return
-        whole = bool(batch.attachments) or self._job.whole_batches
+        whole = bool(attachments) or self._job.whole_batches
         for piece, mine in pieces(records, covers, batch.partition, whole=whole):
-            await self._send(piece, mine, batch, notes, arrived)
+            await self._send(piece, mine, batch, notes, attachments, arrived)
             notes = []
         await self._novelty.look(records)
         for refused in batch.quarantined:
@@ -239,7 +240,13 @@ class Connector:
             self._check()
 
     async def _send(
-        self, records: Any, covers: list[Any], batch: Batch, notes: list[QuarantineNote], arrived: int
+        self,
+        records: Any,
+        covers: list[Any],
+        batch: Batch,
+        notes: list[QuarantineNote],
+        attachments: dict[str, bytes],
+        arrived: int,
     ) -> None:
         assert self._attached is not None
         self._seq += 1
@@ -247,12 +254,18 @@ class Connector:
             source=self._job.facts.name, dataset=self._job.facts.dataset, epoch=self._attached.epoch, seq=self._seq,
             mode=self._job.mode, arrived_us=arrived, schema=self._job.schema, rules=self._judge.version,
             content_type=batch.content_type, tiers=counts_by_tier(records), covers=covers,
-            marks={batch.partition: batch.mark}, quarantined=notes, attachments=dict(batch.attachments),
+            marks={batch.partition: batch.mark}, quarantined=notes, attachments=attachments,
             resumes=self._resumes() if self._seq == 1 else [],
         )  # fmt: skip
         await self._ship(Frame(header, records), arrived)
         self._tally.judged(records, header.tiers)
         crashpoint("connector.sent")
+
+    def _attachments(self, batch: Batch, records: pa.RecordBatch) -> dict[str, bytes]:
+        """What the source wants back on resuming; in a back-fill it is told which rows were kept (SQL)."""
+        if self._job.span is not None and hasattr(self._source, "narrowed"):
+            return dict(self._source.narrowed(batch, kept_of(records, batch)))
+        return dict(batch.attachments)
 
     async def _ship(self, frame: Frame, arrived: int) -> None:
         header = frame.header

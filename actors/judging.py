@@ -34,6 +34,12 @@ def judge_batch(judge: Judge, batch: Batch, now_us: int) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=FRAME_SCHEMA)
 
 
+def kept_of(records: pa.RecordBatch, batch: Batch) -> list[int]:
+    """Which of the batch's records are in ``records``, by index."""
+    kept = set(records.column("ordinal").to_pylist())
+    return [index for index, ordinal in enumerate(batch.ordinals.to_pylist()) if ordinal in kept]
+
+
 def within(
     records: pa.RecordBatch, covers: tuple[tuple[int, int], ...], span: Span | None
 ) -> tuple[pa.RecordBatch, Ranges]:

@@ -20,7 +20,7 @@ from actors.plan import Plan
 from actors.report import report
 from config.secrets import remember_secrets
 from core.bus_messages import Filter
-from core.errors import AssayError
+from core.errors import AssayError, StoreUnavailable
 from core.line import Endpoint, Line
 from core.ports import Attachment, Settled
 from core.redact import remember
@@ -29,6 +29,8 @@ from schemas.columns import Column, columns
 from schemas.model import Registered
 
 log = logging.getLogger("assay.stations")
+PATIENCE_S = 15
+"""How long a batch run waits for a store that refuses."""
 
 
 class Station:
@@ -150,7 +152,6 @@ class WriterStation(Station):
             plan=self._columns,
             line=self.line,
         )
-        self._taking: asyncio.Task[None] | None = None
 
     async def ready(self) -> int:
         """The log is recovered and frames are taken."""
@@ -170,14 +171,17 @@ class WriterStation(Station):
         )
         reporting = asyncio.create_task(report(self.line, self.statistics))
         over = asyncio.create_task(self._over.wait())
-        self._taking = asyncio.create_task(self._take(frames))
+        working = [
+            asyncio.create_task(one) for one in (self._take(frames), self._writer.failure(), self._give_up())
+        ]
         try:
-            await asyncio.wait({over, self._taking}, return_when=asyncio.FIRST_COMPLETED)
-            if self._taking.done():
-                await self._taking
+            await asyncio.wait({over, *working}, return_when=asyncio.FIRST_COMPLETED)
+            for task in working:
+                if task.done():
+                    await task
             await self._writer.drain()
         finally:
-            for task in (reporting, over, self._taking):
+            for task in (reporting, over, *working):
                 task.cancel()
             await self._writer.close()
             await self.line.close()
@@ -190,6 +194,15 @@ class WriterStation(Station):
                 self._plans[header.schema] = await self._fetch(header.schema)
             await self._writer.take(frame)
             frames.done(delivery)
+
+    async def _give_up(self) -> None:
+        """Batch mode: end when warehouse and fallback have refused for so long; an event run waits for ever."""
+        refused_s = 0
+        while self.plan.follow or refused_s < PATIENCE_S:
+            await asyncio.sleep(1)
+            refused_s = refused_s + 1 if self._writer.statistics()["state"] == "refused" else 0
+        error = self._writer.statistics()["last_error"]
+        raise StoreUnavailable(error["message"], error["code"])
 
     async def _fetch(self, schema: str) -> list[Column]:
         subject, _, version = schema.rpartition(":")

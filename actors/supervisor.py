@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from actors.plan import Plan
 from actors.report import report
-from core.errors import AssayError, ConfigError, Permanent
+from core.errors import AssayError, ConfigError, Permanent, StoreUnavailable
 from core.ports import Bus
 from core.retry import backoff
 from core.signals import Level, signal
@@ -152,7 +152,7 @@ class Supervisor:
                 if self._closing:
                     station.state = "done"
                     return None
-                await self._mourn(station, "E904", str(death))
+                await self._mourn(station, "E907", str(death))
             except AssayError as error:
                 if self._may_heal(station, error):
                     await self._mourn(station, error.code, error.message)
@@ -174,6 +174,8 @@ class Supervisor:
     def _may_heal(self, station: Station, error: AssayError) -> bool:
         """Whether a new life may mend it: not what the user must mend, nor a source that gave up by itself."""
         own = station.name.startswith("connector:") and station.running is not None
+        if isinstance(error, StoreUnavailable) and not self._plan.follow:
+            return False
         return not (own or self._closing or isinstance(error, ConfigError | Permanent))
 
     def _needs(self, name: str) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class RunLock:
             raise StoreUnavailable(
                 f"the data directory `{self._path.parent.parent}` cannot be written ({error.strerror}); make it writable"
                 " or name another with --data-dir",
-                "E701",
+                "E703",
             ) from error
         if not self._taken():
             holder = _holder(self._path)

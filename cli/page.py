@@ -9,7 +9,7 @@ from config.models import Config
 from web.app import create_app
 from web.feed import Feed
 from web.server import Serving, serve
-from web.tokens import TokenStore
+from web.tokens import TokenStore, login_url, shown_host
 
 
 @dataclass(slots=True)
@@ -28,12 +28,11 @@ class Page:
         web, root = config.web, config.storage.root
         tokens = TokenStore.open(root) if web.auth == "token" else None
         serving = await serve(create_app(feed, settings=web, token=tokens, root=root), web.host, web.port)
-        host = f"[{web.host}]" if ":" in web.host else web.host
-        address = f"http://{host}:{serving.port}"
+        address = f"http://{shown_host(web.host)}:{serving.port}"
         if tokens:
             # Written past the redactor on purpose: this one line is for the person who started the run.
             print(
-                f"dashboard: {address}/login?code={tokens.login_code()}  (signs in once; then {address})",
+                f"dashboard: {login_url(tokens, web.host, serving.port)}  (signs in once; then {address})",
                 file=sys.stderr,
                 flush=True,
             )
