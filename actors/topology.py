@@ -191,7 +191,7 @@ class Run:
                 return result
             except Died as death:
                 if self._stopped:
-                    raise AssayError(f"the supervisor died while stopping: {death}", "E904") from death
+                    raise AssayError(f"the supervisor died while stopping: {death}", "E907") from death
                 self.restarts += 1
                 on_death(str(death))
 
