@@ -254,7 +254,8 @@ class Bridge:
 
 async def _first_of(event: asyncio.Event, timeout_s: float) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):  # wait_for may swallow a cancellation in 3.11
+            await event.wait()
 
 
 def read_cursor(path: Path) -> int:

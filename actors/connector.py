@@ -220,17 +220,22 @@ class Connector:
         self._tally.events += len(batch) + batch.repeats
         records = await asyncio.to_thread(judge_batch, self._judge, batch, arrived)
         records, covers = within(records, batch.covers, self._job.span)
+        attachments = self._attachments(batch, records)
         notes = [
             QuarantineNote(q.what, q.reason, q.records, q.bytes_unread, q.path) for q in batch.quarantined
         ]
-        attachments = self._attachments(batch, records)
-        if not (records.num_rows or covers or notes):
-            return
-        whole = bool(attachments) or self._job.whole_batches
-        for piece, mine in pieces(records, covers, batch.partition, whole=whole):
-            await self._send(piece, mine, batch, notes, attachments, arrived)
-            notes = []
-        await self._novelty.look(records)
+        if records.num_rows or covers or notes:
+            header = self._header(
+                arrived,
+                content_type=batch.content_type,
+                marks={batch.partition: batch.mark},
+                attachments=attachments,
+            )
+            whole = bool(attachments) or self._job.whole_batches
+            for piece, mine in pieces(records, covers, batch.partition, whole=whole):
+                await self._send(piece, msgspec.structs.replace(header, covers=mine, quarantined=notes))
+                notes = []
+            await self._novelty.look(records)
         for refused in batch.quarantined:
             await self._say(
                 "assay.file.quarantined", refused.reason, "error", file=refused.what, records=refused.records
@@ -239,53 +244,39 @@ class Connector:
             await self._pause(self._throttle.spend(len(batch)))
             self._check()
 
-    async def _send(
-        self,
-        records: Any,
-        covers: list[Any],
-        batch: Batch,
-        notes: list[QuarantineNote],
-        attachments: dict[str, bytes],
-        arrived: int,
-    ) -> None:
+    def _header(self, arrived: int, **more: Any) -> Header:
+        """What all frames of a moment have in common; the number comes when one is sent."""
         assert self._attached is not None
-        self._seq += 1
-        header = Header(
-            source=self._job.facts.name, dataset=self._job.facts.dataset, epoch=self._attached.epoch, seq=self._seq,
-            mode=self._job.mode, arrived_us=arrived, schema=self._job.schema, rules=self._judge.version,
-            content_type=batch.content_type, tiers=counts_by_tier(records), covers=covers,
-            marks={batch.partition: batch.mark}, quarantined=notes, attachments=attachments,
-            resumes=self._resumes() if self._seq == 1 else [],
+        facts = self._job.facts
+        return Header(
+            source=facts.name, dataset=facts.dataset, epoch=self._attached.epoch, seq=0, mode=self._job.mode,
+            arrived_us=arrived, schema=self._job.schema, rules=self._judge.version, **more,
         )  # fmt: skip
-        await self._ship(Frame(header, records), arrived)
-        self._tally.judged(records, header.tiers)
-        crashpoint("connector.sent")
 
-    def _attachments(self, batch: Batch, records: pa.RecordBatch) -> dict[str, bytes]:
-        """What the source wants back on resuming; in a back-fill it is told which rows were kept (SQL)."""
-        if self._job.span is not None and hasattr(self._source, "narrowed"):
-            return dict(self._source.narrowed(batch, kept_of(records, batch)))
-        return dict(batch.attachments)
-
-    async def _ship(self, frame: Frame, arrived: int) -> None:
-        header = frame.header
+    async def _send(self, records: pa.RecordBatch, header: Header) -> None:
+        self._seq += 1
+        resumes = self._resumes() if self._seq == 1 else []
+        tiers = counts_by_tier(records)
+        header = msgspec.structs.replace(header, seq=self._seq, tiers=tiers, resumes=resumes)
+        frame = Frame(header, records)
         size = (await asyncio.to_thread(lambda: frame.size_bytes)) if header.rows > 512 else frame.size_bytes
         self._check()
-        self._books.send(Sent(header.seq, header.read, size, arrived, dict(header.marks)))
+        self._books.send(Sent(header.seq, header.read, size, header.arrived_us, dict(header.marks)))
+        self._tally.judged(records, tiers)
         await self._line.send(frame)
+        crashpoint("connector.sent")
 
     async def _flush(self) -> None:
         """An empty last frame: commit without waiting for the window."""
-        assert self._attached is not None
-        self._seq += 1
-        header = Header(
-            source=self._job.facts.name, dataset=self._job.facts.dataset, epoch=self._attached.epoch, seq=self._seq,
-            mode=self._job.mode, arrived_us=int(self._clock() * 1e6), schema=self._job.schema,
-            rules=self._judge.version, last=True,
-        )  # fmt: skip
-        await self._ship(
-            Frame(header, pa.RecordBatch.from_pylist([], schema=FRAME_SCHEMA)), header.arrived_us
-        )
+        empty = pa.RecordBatch.from_pylist([], schema=FRAME_SCHEMA)
+        await self._send(empty, self._header(int(self._clock() * 1e6), last=True))
+
+    def _attachments(self, batch: Batch, records: pa.RecordBatch) -> dict[str, bytes]:
+        """What the source wants back on resuming; in a back-fill it is told which rows were kept (SQL)."""
+        narrowed = getattr(self._source, "narrowed", None)
+        if self._job.span is not None and narrowed is not None:
+            return dict(narrowed(batch, kept_of(records, batch)))
+        return dict(batch.attachments)
 
     def _resumes(self) -> list[tuple[str, int]]:
         assert self._attached is not None
