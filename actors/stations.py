@@ -79,11 +79,16 @@ class BusStation(Station):
         """Until stopped."""
         reporting = asyncio.create_task(report(self.line, self.statistics))
         serving = asyncio.create_task(self._bus.run())
-        await self._over.wait()
-        reporting.cancel()
-        await self.line.close()
-        await self._bus.close()
-        serving.cancel()
+        over = asyncio.create_task(self._over.wait())
+        try:
+            await asyncio.wait({over, serving}, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                await serving
+        finally:
+            for task in (reporting, over, serving):
+                task.cancel()
+            await self.line.close()
+            await self._bus.close()
 
     def endpoint(self) -> Endpoint | None:
         """Where it listens."""
@@ -144,6 +149,7 @@ class WriterStation(Station):
         super().__init__("writer", plan)
         self._registry = RegistryHandle()
         self._plans: dict[str, list[Column]] = {}
+        self._frames: Any = None
         self._writer = Writer(
             plan.root,
             plan.config.storage,
@@ -157,11 +163,8 @@ class WriterStation(Station):
         """The log is recovered and frames are taken."""
         await self._writer.start()
         await self.line.open()
-        return os.getpid()
-
-    async def run(self) -> None:
-        """Until stopped. Raises what keeps the writer from writing."""
-        frames = await self.line.subscribe(
+        # Before any source can send: a frame that nobody subscribed to is gone, and its source would wait for ever.
+        self._frames = await self.line.subscribe(
             Filter("scored.*"),
             name="writer",
             durable=True,
@@ -169,16 +172,19 @@ class WriterStation(Station):
             credit_bytes=64 << 20,
             credit_frames=4096,
         )
+        return os.getpid()
+
+    async def run(self) -> None:
+        """Until stopped. Raises what keeps the writer from writing."""
         reporting = asyncio.create_task(report(self.line, self.statistics))
         over = asyncio.create_task(self._over.wait())
-        working = [
-            asyncio.create_task(one) for one in (self._take(frames), self._writer.failure(), self._give_up())
-        ]
+        jobs = (self._take(), self._writer.failure(), self._give_up())
+        working: list[asyncio.Task[Any]] = [asyncio.create_task(job) for job in jobs]
         try:
             await asyncio.wait({over, *working}, return_when=asyncio.FIRST_COMPLETED)
-            for task in working:
-                if task.done():
-                    await task
+            for work in working:
+                if work.done():
+                    await work
             await self._writer.drain()
         finally:
             for task in (reporting, over, *working):
@@ -186,14 +192,14 @@ class WriterStation(Station):
             await self._writer.close()
             await self.line.close()
 
-    async def _take(self, frames: Any) -> None:
-        async for delivery in frames:
+    async def _take(self) -> None:
+        async for delivery in self._frames:
             frame = delivery.frame
             header = frame.header
             if header.schema not in self._plans:
                 self._plans[header.schema] = await self._fetch(header.schema)
             await self._writer.take(frame)
-            frames.done(delivery)
+            self._frames.done(delivery)
 
     async def _give_up(self) -> None:
         """Batch mode: end when warehouse and fallback have refused for so long; an event run waits for ever."""
