@@ -1,0 +1,44 @@
+"""``make soak``: every station killed ten times, for both kinds of queue. Prints a table; exit 1 on any loss.
+
+    python -m tests.soak [--stations connector,bus] [--queues memory] [--kills 10] [--seed 1] [--rows 100000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.soak.kills import STATIONS, kill_loop
+
+
+def main() -> int:
+    """Run the matrix."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--stations", default=",".join(STATIONS))
+    parser.add_argument("--queues", default="memory,disk")
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rows", type=int, default=120_000)
+    parser.add_argument("--rate", type=float, default=2_000)
+    args = parser.parse_args()
+    trials = []
+    for station in args.stations.split(","):
+        for queue in args.queues.split(","):
+            with tempfile.TemporaryDirectory(prefix="assay-soak-") as folder:
+                trial = kill_loop(
+                    Path(folder), station, queue, kills=args.kills, seed=args.seed, rows=args.rows, rate=args.rate
+                )
+                trials.append(trial)
+                print(trial.line(), flush=True)
+    print(f"\nkill loop, {args.rows:,} flights at {args.rate:,.0f} a second, seed {args.seed}")
+    for trial in trials:
+        print(trial.line())
+    bad = sum(not trial.ok for trial in trials)
+    print(f"{len(trials) - bad} passed, {bad} failed")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

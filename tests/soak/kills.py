@@ -1,0 +1,105 @@
+"""The kill loop: a throttled run of real flights, SIGKILL after SIGKILL, then the auditor.
+
+Each kill comes between 10 and 90 % of the records, with frames in flight, and only after the run has made progress
+since the kill before (no progress within a minute is a finding by itself).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.audit.audit import Input, audit
+from tests.system.site import Run, Site, flights
+from tests.waiting import until
+
+STATIONS = ("connector", "bus", "writer", "jvm", "driver")
+NAMES = {"connector": "connector:flights", "bus": "bus", "writer": "writer", "jvm": "bridge.jvm", "registry": "registry",
+         "supervisor": "supervisor"}  # fmt: skip
+Say = Callable[[str], None]
+
+
+@dataclass
+class Trial:
+    """What one kill loop did."""
+
+    station: str
+    queue: str
+    seed: int
+    shares: list[float] = field(default_factory=list)
+    lost: int = 0
+    doubled: int = 0
+    imbalance: int = 0
+    other: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return not (self.lost or self.doubled or self.imbalance or self.other)
+
+    def line(self) -> str:
+        """One line of the table."""
+        at = " ".join(f"{share:.0%}" for share in self.shares)
+        verdict = "ok" if self.ok else f"FAILED {self.other}"
+        return (
+            f"{self.station:<10} {self.queue:<7} kills {len(self.shares):>2}  lost {self.lost}  doubled {self.doubled}"
+            f"  imbalance {self.imbalance}  {self.seconds:5.0f} s  seed {self.seed}  at {at}  {verdict}"
+        )
+
+
+def kill_loop(
+    folder: Path, station: str, queue: str, *, kills: int, seed: int, rows: int, rate: float, say: Say = print
+) -> Trial:
+    """Run, kill ``station`` so many times, let it end, count."""
+    trial, chance, started = Trial(station, queue, seed), random.Random(seed), time.monotonic()
+    site = flights(folder, rows, queue=queue, rate_limit=rate, hive=True if station == "jvm" else False)
+    run, committed = site.start("--no-web"), 0
+    for number in range(kills):
+        target = 0.1 + 0.8 * (number + chance.random() * 0.8) / kills
+        until(lambda run=run, target=target, committed=committed: _due(run, rows, target, committed), 240, 0.02,
+              what=f"kill {number + 1}: {target:.0%} read, in flight, after progress")  # fmt: skip
+        trial.shares.append(run.read_share(rows))
+        committed = run.status()["ledger"]["read"] - run.status()["ledger"]["in_flight"]
+        run = strike(run, station)
+        say(f"  {station}/{queue}: kill {number + 1} of {kills} at {trial.shares[-1]:.0%}")
+    code = run.wait(600)
+    trial.seconds = time.monotonic() - started
+    judge(trial, site, run, code)
+    return trial
+
+
+def _due(run: Run, rows: int, target: float, committed: int) -> bool:
+    if run.process.poll() is not None:
+        raise AssertionError(f"the run ended early:\n{run.text()[-3000:]}")
+    books = run.status().get("ledger", {})
+    moved = books.get("read", 0) - books.get("in_flight", 0) > committed
+    return moved and books.get("in_flight", 0) > 0 and run.read_share(rows) >= target
+
+
+def strike(run: Run, station: str) -> Run:
+    """Kill it; for the driver, start the next run."""
+    if station == "driver":
+        run.kill()
+        return run.site.start("--no-web")
+    name = NAMES[station]
+    pid = until(lambda: run.pid_of(name), 120, what=f"`{name}` is up")
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: run.pid_of(name) != pid, 60, what=f"the death of `{name}` is noticed")
+    return run
+
+
+def judge(trial: Trial, site: Site, run: Run, code: int) -> None:
+    """The auditor's counts, and what the run says of itself."""
+    verdict = audit(site.data, [Input.parse(f"flights={site.folder}/in/*.csv")], summary=site.data / "state" / "status.json")
+    counts: dict[str, int] = {}
+    for (kind, _), count in verdict.counts.items():
+        counts[kind] = counts.get(kind, 0) + count
+    trial.lost = counts.pop("missing", 0)
+    trial.doubled = sum(counts.pop(kind, 0) for kind in ("doubled", "id-doubled", "two-tiers"))
+    trial.imbalance = run.status()["ledger"]["imbalance"]
+    trial.other = [f"{kind}: {count}" for kind, count in counts.items()] + ([f"exit {code}"] if code else [])
