@@ -95,6 +95,7 @@ class Connector:
         self._boots: set[str] = set()
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._accepted = asyncio.Event()
         self._renew: str | None = None
         self._seq = 0
         self._state = "starting"
@@ -108,14 +109,19 @@ class Connector:
             Retryable: batch mode, the source stayed away longer than ``patience_s``.
             Permanent, ConfigError: calling again is of no use.
         """
-        async with asyncio.TaskGroup() as tasks:
-            beside = [self._hear(), self._watch_bus(), report(self._line, self.statistics)]
-            running = [tasks.create_task(one) for one in beside]
-            try:
-                await self._live()
-            finally:
-                for task in running:
-                    task.cancel()
+        beside = (self._hear(), self._watch_bus(), report(self._line, self.statistics))
+        tasks = [asyncio.ensure_future(one) for one in (self._live(), *beside)]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for (
+                task
+            ) in tasks:  # the life itself first: what ends beside it ends the connector only by failing
+                if task.done():
+                    await task
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         await self._publish()
         return self.statistics()
 
@@ -178,6 +184,7 @@ class Connector:
 
     async def _epoch(self) -> None:
         await self._line.accept_boot()
+        self._accepted.set()
         self._attached = await self._desk.attach(self._job.facts.name)
         self._boots.add(self._attached.boot)
         self._books, self._seq, self._renew = Books(self._attached), 0, None
@@ -298,8 +305,9 @@ class Connector:
     async def _watch_bus(self) -> None:
         while True:
             await self._line.until_lost()
+            self._accepted.clear()
             self._wake("the bus began a new life")
-            await self._line.accept_boot()
+            await self._accepted.wait()
 
     async def _settle(self, settled: Settled) -> None:
         done = self._books.settle(settled)

@@ -34,7 +34,8 @@ class Desk:
         except RayTaskError as error:
             if isinstance(error.cause, AssayError):
                 raise error.cause from None
-            raise
+            # Whatever went wrong there (it may be ending just now): for the caller it is a station that is away.
+            raise StoreUnavailable(f"`{self._station}` could not answer: {error.cause!r}", "E905") from error
         except (RayActorError, ValueError) as error:
             self._handle = None
             raise StoreUnavailable(f"`{self._station}` is not there now", "E905") from error
