@@ -57,7 +57,7 @@ def kill_loop(
 ) -> Trial:
     """Run, kill ``station`` so many times, let it end, count."""
     trial, chance, started = Trial(station, queue, seed), random.Random(seed), time.monotonic()
-    site = flights(folder, rows, queue=queue, rate_limit=rate, hive=True if station == "jvm" else False)
+    site = flights(folder, rows, queue=queue, rate_limit=rate, hive=station == "jvm")
     run, committed = site.start("--no-web"), 0
     for number in range(kills):
         target = 0.1 + 0.8 * (number + chance.random() * 0.8) / kills

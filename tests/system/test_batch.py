@@ -1,0 +1,127 @@
+"""Batch mode on all sample sources: the numbers of the program, the auditor and Hive are the same numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.audit.audit import TIERS, sample_inputs
+from tests.system.site import CHECKOUT, SAMPLES, Run, Site, all_samples, end_all
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+SOURCES = {
+    "flights": 336_776, "weather": 26_115, "planes": 3_322, "airports": 1_458, "airlines": 16, "customers": 59,
+    "invoices": 412,
+}  # fmt: skip
+DOCUMENT = {"state", "started_at", "mode", "sources", "ledger", "run", "stations", "stores"}
+BOOKS = {"read", *TIERS, "quarantined", "duplicate", "in_flight"}
+SOURCE = {"name", "type", "dataset", "state", "committed", "lag", "last_error", *BOOKS}
+ACTORS = {"bus", "registry", "writer", "bridge", "supervisor"}
+
+
+@dataclass
+class Batch:
+    """A finished batch run."""
+
+    site: Site
+    run: Run
+    code: int
+    summary: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batch]:
+    """The first run, with Hive."""
+    site = all_samples(tmp_path_factory.mktemp("batch"), hive=True)
+    yield ran(site)
+    end_all()
+
+
+def ran(site: Site) -> Batch:
+    """One batch run to its end."""
+    summary = site.folder / "summary.jsonl"
+    run = site.start("--no-web", "--summary", str(summary))
+    code = run.wait(600)
+    return Batch(site, run, code, json.loads(summary.read_text().splitlines()[-1]))
+
+
+def tiers(document: dict[str, Any]) -> dict[str, list[int]]:
+    """Source -> records per tier."""
+    return {source["name"]: [source[tier] for tier in TIERS] for source in document["sources"]}
+
+
+def test_every_source_is_read_and_the_books_balance(batch: Batch) -> None:
+    assert batch.code == 0, batch.run.text()[-3000:]
+    assert {one["name"]: one["read"] for one in batch.summary["sources"]} == SOURCES
+    for one in batch.summary["sources"]:
+        assert one["read"] == one["committed"] == sum(one[tier] for tier in TIERS), one
+        assert one["in_flight"] == one["quarantined"] == one["duplicate"] == 0, one
+    assert batch.summary["ledger"]["imbalance"] == 0
+
+
+def test_the_last_object_of_the_summary_is_the_status_document(batch: Batch) -> None:
+    document = batch.summary
+    assert document.keys() == DOCUMENT
+    assert document["ledger"].keys() == document["run"].keys() == BOOKS | {"imbalance"}
+    assert (document["state"], document["mode"]) == ("done", "batch")
+    assert document["run"] == document["ledger"], "the first run of a data directory is its whole life"
+    for one in document["sources"]:
+        assert one.keys() == SOURCE
+        assert one["lag"].keys() == {"records", "seconds"}
+        assert (one["state"], one["last_error"]) == ("drained", None)
+    stations = {one["name"]: one for one in document["stations"]}
+    assert stations.keys() == ACTORS | {"bridge.jvm"} | {f"connector:{name}" for name in SOURCES}
+    assert all({"name", "state", "pid", "restarts"} <= one.keys() for one in stations.values())
+    assert {one["name"]: one["waiting"] for one in document["stores"]} == {"files": 0, "hive": 0}
+
+
+def test_the_closing_table_says_the_same(batch: Batch) -> None:
+    printed = {}
+    for line in batch.run.text().splitlines():
+        if found := re.match(r"^(\w+) +([\d,]+)  +([\d,]+)  +([\d,]+)  +([\d,]+)  +([\d,]+)  ", line):
+            printed[found[1]] = [int(one.replace(",", "")) for one in found.groups()[1:]]
+    expected = {
+        one["name"]: [one["read"], *tiers(batch.summary)[one["name"]]] for one in batch.summary["sources"]
+    }
+    assert printed == expected | {"all": [sum(column) for column in zip(*expected.values(), strict=True)]}
+    assert "the books balance" in batch.run.text()
+
+
+def test_the_auditor_finds_every_record_once_with_its_own_bytes(batch: Batch) -> None:
+    verdict = batch.site.audit(sample_inputs(SAMPLES))
+    assert verdict.ok, verdict.as_dict()
+    assert verdict.compared_bytes == sum(SOURCES.values())
+
+
+def test_a_second_run_reads_nothing_and_hive_has_the_numbers_of_the_first(batch: Batch) -> None:
+    again = ran(batch.site)
+    assert again.code == 0, again.run.text()[-3000:]
+    assert set(again.summary["run"].values()) == {0}
+    assert tiers(again.summary) == tiers(batch.summary)
+    assert hive_counts(batch.site.data, batch.summary) == tiers(batch.summary)
+
+
+def hive_counts(data: Path, document: dict[str, Any]) -> dict[str, list[int]]:
+    """What a new process finds in the views, through the metastore."""
+    one_view = "(SELECT count(*) FROM assay.{tier}_{dataset}) AS {name}__{tier}"
+    columns = [
+        one_view.format(tier=tier, dataset=one["dataset"], name=one["name"])
+        for one in document["sources"]
+        for tier in TIERS
+    ]
+    said = subprocess.run(
+        [sys.executable, "-m", "bridge.shell", "--data-dir", str(data), "--json", f"SELECT {', '.join(columns)}"],
+        cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr[-3000:]
+    found = json.loads(said.stdout)
+    return {one["name"]: [found[f"{one['name']}__{tier}"] for tier in TIERS] for one in document["sources"]}
