@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,14 +20,16 @@ pytestmark = pytest.mark.slow
 
 
 class Spy:
-    """The session, with every statement written down."""
+    """The session, with every statement written down; ``before`` runs ahead of each."""
 
     def __init__(self, session):
         self.session = session
         self.said: list[str] = []
+        self.before = lambda text: None
 
     def sql(self, text):
         self.said.append(text)
+        self.before(text)
         return self.session.sql(text)
 
     def rows(self, text):
@@ -187,33 +188,46 @@ def test_a_commit_with_a_file_still_in_staging_waits(hive):
 
 
 def test_another_session_never_sees_a_part_of_a_commit(hive):
-    """Every count is a whole number of commits, while commits are moved and registered under the reader."""
+    """A reader looks after every rename and around every statement: all of a commit, in all views, or nothing."""
     tables, spy, commits, name = hive
     reader = spy.session.spark.newSession()
     seen: list[int] = []
-    over = threading.Event()
 
-    def read():
+    def look(_=None):
         query = (
             f"SELECT (SELECT count(*) FROM {name}.gold_orders), (SELECT count(*) FROM {name}.silver_orders)"
         )
-        while not over.is_set():
-            gold, silver = reader.sql(query).collect()[0]
-            seen.append(gold if gold == silver else -1)
+        gold, silver = reader.sql(query).collect()[0]
+        seen.append(gold if gold == silver else -1)
 
-    thread = threading.Thread(target=read)
-    thread.start()
-    try:
-        for at in range(1, 9):
-            tables.register(
-                [commits.add(days(2 + at % 3), tiers=("gold", "silver"), rows=60 // (2 + at % 3))]
-            )
-    finally:
-        over.set()
-        thread.join(60)
+    spy.before = look
+    for on in (days(2), days(4)[1:]):
+        manifest = commits.add(on, tiers=("gold", "silver"), rows=6 // len(on), move=False)
+        for file in manifest.files:
+            commits.move(file)
+            look()
+        tables.register([manifest])
+        look()
 
-    assert [count % 60 for count in seen] == [0] * len(seen)
-    assert seen == sorted(seen) and len(set(seen)) >= 3, seen
+    assert seen == sorted(seen) and set(seen) == {0, 6, 12}, seen
+    assert len(seen) >= 4 + 6 + 2 + 2 * 3
+
+
+def test_a_query_under_way_does_not_see_a_part_of_what_is_committed_meanwhile(hive):
+    """It has listed its files, then a commit is moved and registered, then it reads: the state it began with."""
+    tables, spy, commits, name = hive
+    tables.register([commits.add(days(2), rows=3)])
+    reader = spy.session.spark.newSession()
+    planned = reader.sql(f"SELECT count(*) FROM {name}.gold_orders")
+    manifest = commits.add(days(3)[1:], rows=5, move=False)
+    commits.move(manifest.files[0])  # day 2, which is registered: the listing holds this half of the commit
+    planned._jdf.queryExecution().executedPlan()
+
+    commits.move(manifest.files[1])
+    tables.register([manifest])
+
+    assert planned.collect()[0][0] == 6
+    assert reader.sql(f"SELECT count(*) FROM {name}.gold_orders").collect()[0][0] == 16
 
 
 def test_new_fields_become_columns_and_old_files_read_as_null(hive):
