@@ -11,7 +11,7 @@ import msgspec
 from core.ports import Bus
 
 EVERY_S = 0.2
-REPEAT_S = 5.0
+REPEAT_S = 1.0
 """Unchanged numbers are said again this often, so that whoever joins late hears them."""
 
 

@@ -1,6 +1,6 @@
 """``make soak``: every station killed ten times, for both kinds of queue. Prints a table; exit 1 on any loss.
 
-    python -m tests.soak [--stations connector,bus] [--queues memory] [--kills 10] [--seed 1] [--rows 100000]
+python -m tests.soak [--stations connector,bus] [--queues memory] [--kills 10] [--seed 1] [--rows 100000]
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ def main() -> int:
         for queue in args.queues.split(","):
             with tempfile.TemporaryDirectory(prefix="assay-soak-") as folder:
                 trial = kill_loop(
-                    Path(folder), station, queue, kills=args.kills, seed=args.seed, rows=args.rows, rate=args.rate
+                    Path(folder),
+                    station,
+                    queue,
+                    kills=args.kills,
+                    seed=args.seed,
+                    rows=args.rows,
+                    rate=args.rate,
                 )
                 trials.append(trial)
                 print(trial.line(), flush=True)

@@ -58,19 +58,30 @@ def kill_loop(
     """Run, kill ``station`` so many times, let it end, count."""
     trial, chance, started = Trial(station, queue, seed), random.Random(seed), time.monotonic()
     site = flights(folder, rows, queue=queue, rate_limit=rate, hive=station == "jvm")
-    run, committed = site.start("--no-web"), 0
+    run = site.start("--no-web")
+    try:
+        run = _strikes(trial, run, chance, kills, rows, say)
+        code = run.wait(600)
+    except BaseException as error:
+        run.kill()
+        raise AssertionError(f"{error}\n--- what the run printed last:\n{run.text()[-4000:]}") from error
+    trial.seconds = time.monotonic() - started
+    judge(trial, site, run, code)
+    return trial
+
+
+def _strikes(trial: Trial, run: Run, chance: random.Random, kills: int, rows: int, say: Say) -> Run:
+    """All kills of a trial; the run that goes on after the last."""
+    committed = 0
     for number in range(kills):
         target = 0.1 + 0.8 * (number + chance.random() * 0.8) / kills
         until(lambda run=run, target=target, committed=committed: _due(run, rows, target, committed), 240, 0.02,
               what=f"kill {number + 1}: {target:.0%} read, in flight, after progress")  # fmt: skip
         trial.shares.append(run.read_share(rows))
         committed = run.status()["ledger"]["read"] - run.status()["ledger"]["in_flight"]
-        run = strike(run, station)
-        say(f"  {station}/{queue}: kill {number + 1} of {kills} at {trial.shares[-1]:.0%}")
-    code = run.wait(600)
-    trial.seconds = time.monotonic() - started
-    judge(trial, site, run, code)
-    return trial
+        run = strike(run, trial.station)
+        say(f"  {trial.station}/{trial.queue}: kill {number + 1} of {kills} at {trial.shares[-1]:.0%}")
+    return run
 
 
 def _due(run: Run, rows: int, target: float, committed: int) -> bool:
@@ -95,7 +106,11 @@ def strike(run: Run, station: str) -> Run:
 
 def judge(trial: Trial, site: Site, run: Run, code: int) -> None:
     """The auditor's counts, and what the run says of itself."""
-    verdict = audit(site.data, [Input.parse(f"flights={site.folder}/in/*.csv")], summary=site.data / "state" / "status.json")
+    verdict = audit(
+        site.data,
+        [Input.parse(f"flights={site.folder}/in/*.csv")],
+        summary=site.data / "state" / "status.json",
+    )
     counts: dict[str, int] = {}
     for (kind, _), count in verdict.counts.items():
         counts[kind] = counts.get(kind, 0) + count
