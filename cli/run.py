@@ -153,6 +153,8 @@ def _remarks(document: Mapping[str, Any], result: Mapping[str, Any]) -> list[str
             lines.append(
                 "hive: off (no Java 17 or newer was found, or hive.enabled is false); the tables are there as files"
             )
+        elif store["name"] == "files" and store["waiting"]:
+            lines.append(f"files: {store['waiting']} rows wait in the fallback; they are stored, and move home later")
         elif store["waiting"]:
             lines.append(
                 f"{store['name']}: {store['waiting']} commits wait; they are stored, and registered by the next run"

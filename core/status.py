@@ -10,6 +10,8 @@ from typing import Any
 from core.ledger import Counts
 
 BOOKS = (*Counts.__struct_fields__, "in_flight")
+FILES = {"refused": "down", "degraded": "degraded"}
+"""State of the writer -> state of the store it writes: neither place takes files; some wait in the fallback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,8 @@ class StatusBoard:
             self._sources[message["source"]["name"]] = dict(message["source"])
         elif kind == "writer":
             self._stores["files"] = {
-                "name": "files", "state": "down" if message.get("blocked") else "up",
-                "waiting": int(message.get("fallback_waiting", 0)),
+                "name": "files", "state": FILES.get(str(message.get("state")), "up"),
+                "waiting": int(message.get("waiting", 0)),
             }  # fmt: skip
         elif kind == "bridge":
             self._stores["hive"] = {
@@ -151,5 +153,5 @@ class StatusBoard:
             return self.state
         ill = any(one["state"] in {"restarting", "failed"} for one in self._supervised.values())
         ill = ill or any(source["state"] in {"failed", "waiting"} for source in sources)
-        ill = ill or any(store["state"] in {"down"} for store in self._stores.values())
+        ill = ill or any(store["state"] in {"down", "degraded"} for store in self._stores.values())
         return "degraded" if ill else "running"
