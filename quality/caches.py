@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from quality.moments import datetime_us, day_us, moment_us, time_us
+from quality.moments import day_us, moment_us, time_us
 
 ROOM = 4096
 """Texts kept per field; a field with more different ones is tested each time."""
@@ -35,41 +35,39 @@ def unless_plain(texts: Sequence[bytes]) -> Callable[[bytes], Any]:
     return rounded
 
 
-def remembering(test: Callable[[str], Any], known: set[str]) -> Callable[[str], bool]:
-    """``test``, which also notes what it found good while there is room."""
+class Minutes(dict[str, int]):
+    """``2013-01-31T05:00`` -> µs since 1970; TypeError where it is no such minute of the years 2 to 9998."""
 
-    def once(text: str) -> bool:
-        if not test(text):
-            return False
-        if len(known) < ROOM:
-            known.add(text)
-        return True
+    def __missing__(self, text: str) -> int:
+        day, time = day_us(text[:10]), time_us(text[11:] + ":00Z")
+        if day is None or time is None or text[10] not in "Tt" or not "0001" < text[:4] < "9999":
+            raise TypeError
+        if len(self) >= 100_000:
+            self.clear()
+        self[text] = day + time
+        return day + time
 
-    return once
+
+class Zones(dict[str, int]):
+    """What follows the seconds, ``.25Z`` or ``+02:00`` -> µs; TypeError where it is none.
+
+    With ``Minutes`` and ``SECONDS`` it reads any RFC 3339 stamp, but for leap seconds and the ends of time: each part repeats
+    itself, the whole rarely does.
+    """
+
+    def __missing__(self, text: str) -> int:
+        found = _ZONE(text)
+        micros = int((found[1] or "0")[:6].ljust(6, "0"))  # type: ignore[index]  # None raises, as said
+        if found[2]:  # type: ignore[index]
+            micros += time_us(f"00:00:00{text[-6:]}")  # type: ignore[operator]  # None raises
+        if len(self) < 10_000:
+            self[text] = micros
+        return micros
 
 
-class Stamps:
-    """RFC 3339 stamps split as ``2013-01-01T05:00`` and ``:30.5Z``: both halves repeat, together they rarely do."""
-
-    __slots__ = ("heads", "tails")
-
-    def __init__(self) -> None:
-        self.heads: dict[str, int] = {}
-        self.tails: dict[str, int] = {}
-
-    def learn(self, text: str) -> int | None:
-        """µs since 1970, or None where the text is no ``date-time`` or lies outside the years 1 to 9999."""
-        value = datetime_us(text)
-        if value is None or moment_us(text) is None:
-            return None
-        if text[17:19] != "60" and "0001" < text[:4] < "9999":
-            if len(self.heads) > 100_000 or len(self.tails) > 100_000:
-                self.heads.clear()
-                self.tails.clear()
-            minute = (day_us(text[:10]) or 0) + (time_us(text[11:16] + ":00Z") or 0)
-            self.heads[text[:16]] = minute
-            self.tails[text[16:]] = value - minute
-        return value
+_ZONE = re.compile(r"(?:\.([0-9]+))?(?:[Zz]|([+-])[0-9]{2}:[0-9]{2})").fullmatch
+MINUTES, ZONES = Minutes(), Zones()
+SECONDS = {f":{second:02}": second * 1_000_000 for second in range(60)}
 
 
 class Moments(dict[str, "int | None"]):

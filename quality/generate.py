@@ -13,18 +13,21 @@ from typing import Any
 
 import msgspec
 
-from quality.caches import LONG_NUMBER, Moments, Stamps, quotes_in, remembering, unless_plain
+from quality.caches import LONG_NUMBER, MINUTES, ROOM, SECONDS, ZONES, Moments, quotes_in, unless_plain
 from quality.check import accepts
 from quality.formats import OWN
-from quality.measures import SKEW_US, Plan, timeliness
+from quality.measures import SKEW_US, Measures, Plan, score, tier_of
 from quality.numbers import fraction
 from quality.reading import MAX_DEPTH, quotes
-from quality.rule_code import Emitter, Var, strict_fields
+from quality.rule_code import Var
+from quality.rule_lines import RuleLines
 from quality.rule_runtime import NAMES
-from quality.rules import CompiledRule, Steps, fetch, loader, node_at
+from quality.rules import Steps, fetch, loader, node_at
 from quality.shapes import Field, Shape, double_bounds, struct_of
 
 MISS = "slow(i); continue"
+PARTS = (("c",), ("a", "1.0"), ("t",), ("1.00",), ("s",))
+"""What the measures are called in the generated source; 1.0 and 1.00 are accuracy and compliance where nothing lowers them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,8 @@ class FastPath:
 
     run: Callable[[list[bytes], int, Any], list[int]] | None
     explain: dict[str, Any]
-    accuracy: float | None = 1.0
-    """What accuracy is for a record without remark; None: never applies."""
-    consistency: float | None = 1.0
+    usual: Measures = (1.0, 1.0, None, 1.0, 1.0)
+    """The measures of a record without remark; None: does not apply."""
     source: str = ""
 
 
@@ -48,9 +50,8 @@ def generate(plan: Plan) -> FastPath:
     source = writer.source()
     space: dict[str, Any] = {**NAMES, **writer.constants}
     exec(compile(source, "<generated judge>", "exec"), space)
-    return FastPath(
-        space["run"], explain(plan, shape), writer.perfect_accuracy, writer.perfect_consistency, source
-    )
+    usual = [1.0 if any(name in writer.parts for name in names) else None for names in PARTS]
+    return FastPath(space["run"], explain(plan, shape), (*usual,), source)  # type: ignore[arg-type]  # five of them
 
 
 class _Writer:
@@ -61,8 +62,7 @@ class _Writer:
         self.constants: dict[str, Any] = {
             "decode": msgspec.json.Decoder(shape.type, float_hook=fraction).decode,
             "UNSET": msgspec.UNSET, "quotes": quotes, "quotes_in": quotes_in, "long_number": LONG_NUMBER,
-            "timeliness": timeliness, "fetch": fetch, "stamps": (stamps := Stamps()), "moments": Moments(),
-            "heads": stamps.heads.get, "tails": stamps.tails.get, "learn": stamps.learn,
+            "fetch": fetch, "moments": Moments(), "minutes": MINUTES, "seconds": SECONDS, "zones": ZONES,
         }  # fmt: skip
         self.lines: list[str] = []
         self.variables: dict[Steps, Var] = {}
@@ -70,12 +70,8 @@ class _Writer:
         self.expected = dict(plan.expected)
         self.has_any = False
         self.keys = _keys(shape)
-        by_measure = [[], []]  # type: list[list[int]]
-        for rule, weight in zip(plan.rules, plan.rule_weights[1:], strict=True):
-            by_measure[rule.rule.measure == "accuracy"].append(weight)
-        self.consistency_total, self.accuracy_total = sum(by_measure[0]), sum(by_measure[1])
-        self.perfect_accuracy = 1.0 if plan.constrained or self.accuracy_total else None
-        self.perfect_consistency = 1.0 if self.consistency_total else None
+        self.rule_vars: dict[Steps, Var] = {}
+        self.parts: dict[str, tuple[int, bool]] = {}
 
     def say(self, depth: int, text: str) -> None:
         """One line, indented."""
@@ -92,17 +88,19 @@ class _Writer:
         self._fields(self.shape, "r", 3, ())
         body, self.lines = self.lines, []
         self._moments()
-        self._rules()
-        self._score()
+        self._verdict()
         tail, self.lines = self.lines, []
         self.say(0, "def run(lines, now, rows):")
-        self.say(1, "doubtful = []; slow = doubtful.append; i = -1; notes = rows.notes; note = rows.note")
+        self.say(1, "doubtful = []; slow = doubtful.append; i = -1; note = rows.note")
         self.say(
             1,
             "o_score = rows.score; o_comp = rows.completeness; o_acc = rows.accuracy; o_time = rows.timeliness",
         )
         self.say(1, "o_cons = rows.consistency; o_at = rows.times; o_tier = rows.tier")
         self.say(1, "l_decode = decode")
+        if self._timely and self.plan.clock_field is None:
+            clock = "now" if self.plan.clock_us is None else str(self.plan.clock_us)
+            self.say(1, f"early = {clock} - {self.plan.spec.expected_every}; late = {clock} + {SKEW_US}")
         self.say(1, "for line in lines:")
         self.say(2, "i += 1")
         self.say(2, "try:")
@@ -200,15 +198,12 @@ class _Writer:
         if node.max_length is not None and node.enum is not None:
             out.append(f"if len({name}) > {node.max_length}: {MISS}")
         if node.pattern is not None:
-            out.append(self._remembered(node.pattern.test, name))
+            out += self._remembered(node.pattern.test, name)
         if node.format_test is not None:
             if node.format == "date-time" and node.format_test is OWN["date-time"]:
-                out.append(f"a_{name} = heads({name}[:16]); b_{name} = tails({name}[16:])")
-                out.append(f"if a_{name} is None or b_{name} is None:")
-                out.append(f"    a_{name} = learn({name}); b_{name} = 0")
-                out.append(f"    if a_{name} is None: {MISS}")
+                out.append(f"at_{name} = minutes[{name}[:16]] + seconds[{name}[16:19]] + zones[{name}[19:]]")
             else:
-                out.append(self._remembered(node.format_test, name))
+                out += self._remembered(node.format_test, name)
         return out
 
     def _bounds(self, shape: Shape, name: str, key: str) -> str:
@@ -232,40 +227,41 @@ class _Writer:
         plain = [f'"{key}":{blank}{text},'.encode() for text in texts for blank in (" ", "")]
         return self.constant(unless_plain(plain))
 
-    def _remembered(self, test: Callable[[str], Any], name: str) -> str:
-        known: set[str] = set()
-        known_name, once = self.constant(known), self.constant(remembering(test, known))
-        return f"if {name} not in {known_name} and not {once}({name}): {MISS}"
+    def _remembered(self, test: Callable[[str], Any], name: str) -> list[str]:
+        """Most texts repeat themselves, and a look-up costs a tenth of a test."""
+        known = self.constant(set())
+        return [f"if {name} not in {known}:", f"    if not {self.constant(test)}({name}): {MISS}",
+                f"    if len({known}) < {ROOM}: {known}.add({name})"]  # fmt: skip
 
     # -- time
 
-    def _moment(self, steps: Steps, into: str) -> None:
-        """Source that puts the µs of a field into ``into``, None where it is missing; the exact path if unreadable."""
+    def _moment(self, steps: Steps, into: str) -> bool:
+        """Source that puts the µs of a field into ``into``, None where it is missing; the exact path if unreadable.
+
+        Returns:
+            Whether it may be None.
+        """
         var, shape = self.variables.get(steps), self.shapes.get(steps)
         if var is None or shape is None:
             found = self._under_any(steps)
-            if found is None:  # the schema has no such field, so a record that has it is on the exact path
-                self.say(3, f"{into} = None")
-                return
             self.say(3, f"{into} = {found}")
+            if found is None:  # the schema has no such field, so a record that has it is on the exact path
+                return True
         elif (
             shape.kind == "str"
             and shape.node.format == "date-time"
             and shape.node.enum is None
             and not steps[1:]
         ):
-            self.say(
-                3,
-                f"{into} = "
-                + (f"None if {var.name} is None else " if var.nullable else "")
-                + f"a_{var.name} + b_{var.name}",
-            )
-            return
+            missing = f"None if {var.name} is None else " if var.nullable else ""
+            self.say(3, f"{into} = {missing}at_{var.name}")
+            return var.nullable
         else:
             self.say(3, f"{into} = {var.name}")
         self.say(3, f"if {into} is not None:")
         self.say(4, f"{into} = moments[{into}]")
         self.say(4, f"if {into} is None: {MISS}")
+        return True
 
     def _under_any(self, steps: Steps) -> str | None:
         for end in range(len(steps) - 1, 0, -1):
@@ -279,43 +275,31 @@ class _Writer:
         plan, every = self.plan, self.plan.spec.expected_every
         if plan.event_time is None:
             return
-        self._moment(plan.event_time, "at")
+        nullable = self._moment(plan.event_time, "at")
         if every is None:
             self.say(3, "o_at[i] = at")
             return
-        clock = "now" if plan.clock_us is None else str(plan.clock_us)
+        tests = ["at is not None"] if nullable else []
         if plan.clock_field is not None:
-            self._moment(plan.clock_field, "clock")
-            clock = "clock"
-        self.say(3, "t = None")
-        nullable = " and clock is not None" if plan.clock_field is not None else ""
-        self.say(3, f"if at is not None{nullable}:")
-        self.say(4, f"age = {clock} - at")
-        self.say(4, f"if age <= {every}:")
-        self.say(5, f"if age < {-SKEW_US}: {MISS}")
-        self.say(5, "t = 1.0")
-        self.say(4, f"else: t = 2.0 ** (-(age - {every}) / {every})")
+            condition = "if clock is not None: " if self._moment(plan.clock_field, "clock") else ""
+            self.say(3, f"{condition}early = clock - {every}; late = clock + {SKEW_US}")
+            tests += ["clock is not None"] if condition else []
+        self.say(3, f"if not ({' and '.join(tests) or True}): t = None")
+        self.say(3, "elif early <= at <= late: t = 1.0")
+        self.say(3, f"elif at > late: {MISS}")
+        self.say(3, f"else: t = 2.0 ** (-(early - at) / {every})")
+
+    @property
+    def _timely(self) -> bool:
+        return self.plan.event_time is not None and self.plan.spec.expected_every is not None
 
     # -- rules
 
-    def _variable(self, steps: Steps, column: int) -> Var:
-        return self.rule_vars[steps]
-
-    def _rules(self) -> None:
-        plan = self.plan
-        self.rule_vars: dict[Steps, Var] = {}
-        if not plan.rules:
-            return
-        self.say(
-            3,
-            f"ap0 = {self.consistency_total}; br0 = 0; ap1 = {self.accuracy_total}; br1 = 0; why = None; spoiled = False",
-        )
-        for rule in plan.rules:
+    def _rule_variables(self) -> None:
+        for rule in self.plan.rules:
             for steps in rule.fields:
                 if steps not in self.rule_vars:
                     self.rule_vars[steps] = self._rule_variable(steps, len(self.rule_vars))
-        for index, (rule, weight) in enumerate(zip(plan.rules, plan.rule_weights[1:], strict=True)):
-            self._rule(index, rule, weight)
 
     def _rule_variable(self, steps: Steps, index: int) -> Var:
         var, shape = self.variables.get(steps), self.shapes.get(steps)
@@ -330,104 +314,110 @@ class _Writer:
         self.say(3, f"{name} = {load}({source})")
         return Var(name)
 
-    def _rule(self, index: int, rule: CompiledRule, weight: int) -> None:
-        strict = strict_fields(rule.check) | (strict_fields(rule.when) if rule.when is not None else set())
-        guarded = [steps for steps in rule.fields if steps in strict and self.rule_vars[steps].nullable]
-        emitter = Emitter(self._variable, prefix=f"q{index}_", known=frozenset(strict))
-        check = emitter.boolean(rule.check, "a check")
-        tests = [f"{self.rule_vars[steps].name} is not None" for steps in guarded]
-        if rule.when is not None:
-            when = emitter.boolean(rule.when, "a condition")
-            tests.append(f"{when.src} is True" if when.nullable else when.src)
-        kind = int(rule.rule.measure == "accuracy")
-        skipped = f"ap{kind} -= {weight}"
-        depth = 3
-        if tests:
-            self.say(depth, f"if {' and '.join(tests)}:")
-            depth += 1
-        if check.nullable:
-            self.say(depth, f"q = {check.src}")
-            self.say(depth, f"if q is None: {skipped}")
-            self.say(depth, "elif not q:")
-        else:
-            self.say(depth, f"if not {check.src}:")
-        self._broken(depth + 1, rule, weight, kind)
-        if tests and weight:
-            self.say(3, f"else: {skipped}")
-        self.constants |= emitter.constants
-
-    def _broken(self, depth: int, rule: CompiledRule, weight: int, kind: int) -> None:
-        if rule.severity == "critical":
-            self.say(depth, MISS)
-            return
-        values = "".join(f"{self.rule_vars[steps].name}, " for steps in rule.fields)
-        spoils = "" if rule.severity == "info" else "; spoiled = True"
-        self.say(depth, f"br{kind} += {weight}{spoils}")
-        self.say(depth, "if why is None: why = []")
-        self.say(depth, f"why.append({self.constant(rule.reason)}(({values})))")
-
     # -- the score
 
-    def _score(self) -> None:
-        plan = self.plan
-        parts: list[tuple[str, int, bool]] = []
-        if plan.expected_total:
-            self.say(3, "c = 1.0")
-            self.say(3, f"if miss: c = ({plan.expected_total} - miss) / {plan.expected_total}")
-            parts.append(("c", plan.weights[0], False))
-        self._accuracy(parts)
-        if plan.event_time is not None and plan.spec.expected_every is not None:
-            parts.append(("t", plan.weights[2], True))
-        parts.append(("1.0", plan.weights[3], False))
-        if self.consistency_total:
-            self.say(3, "s = 1.0 if not br0 and ap0 else (ap0 - br0) / ap0 if ap0 else None")
-            parts.append(("s", plan.weights[4], True))
-        self._weigh(parts)
-        self._tier()
-        if plan.expected_total:
-            self.say(3, "if miss: o_comp[i] = c")
+    def _verdict(self) -> None:
+        """The rules, the score, the tier. Where all rules hold and the time is right, only completeness is left."""
+        self._rule_variables()
+        rules = RuleLines(self.plan, self.rule_vars, self.constant)
+        names = [self.variables[(name,)] for name in self.plan.constrained]
+        sure = any(not var.nullable for var in names)
+        if names and not sure and not rules.totals[1]:
+            known = " or ".join(f"{var.name} is not None" for var in names)
+            self.say(3, f"a = 1.0 if {known} else None")
+        self._parts(rules, names, sure)
+        whole = all(rules.sure(0) if kind == 0 else sure for kind in (0, 1) if rules.totals[kind])
+        if not self.plan.rules:
+            self._perfect(3, [], names, sure, rules)
+        elif whole:
+            self.say(3, f"if {rules.all_hold()}:")
+            held = [
+                f"{name} = 1.0" for name, total in (("s", rules.totals[0]), ("a", rules.totals[1])) if total
+            ]
+            self._perfect(4, [*held, "why = None; spoiled = False"], names, sure, rules)
+            self.say(3, "else:")
+            self._one_by_one(4, rules, names)
         else:
-            self.say(3, "o_comp[i] = None")
-        if self.consistency_total:
+            self._one_by_one(3, rules, names)
+        self.constants |= rules.constants
+        self._weigh()
+        self._tier()
+        if self.plan.expected_total:
+            self.say(3, "if miss: o_comp[i] = c")
+        if rules.totals[0]:
             self.say(3, "if s != 1.0: o_cons[i] = s")
-        if plan.event_time is not None and plan.spec.expected_every is not None:
+        if "a" in self.parts:
+            self.say(3, "if a != 1.0: o_acc[i] = a")
+        if self._timely:
             self.say(3, "o_time[i] = t; o_at[i] = at")
-        if plan.rules:
+        if self.plan.rules:
             self.say(3, "if why is not None: note(i, why)")
 
-    def _accuracy(self, parts: list[tuple[str, int, bool]]) -> None:
-        plan = self.plan
-        names = [self.variables[(name,)] for name in plan.constrained]
-        weight = plan.weights[1]
-        if self.accuracy_total:
-            unit = plan.rule_weights[0]
+    def _parts(self, rules: RuleLines, names: list[Var], sure: bool) -> None:
+        """What the score adds up: name or value -> (weight, may be None), in the order of ``core.tiers.MEASURES``."""
+        weights = self.plan.weights
+        if self.plan.expected_total:
+            self.parts["c"] = (weights[0], False)
+        if rules.totals[1] or (names and not sure):
+            self.parts["a"] = (weights[1], not sure)
+        elif names:
+            self.parts["1.0"] = (weights[1], False)
+        if self._timely:
+            self.parts["t"] = (weights[2], True)
+        self.parts["1.00"] = (weights[3], False)
+        if rules.totals[0]:
+            self.parts["s"] = (weights[4], not rules.sure(0))
+
+    def _perfect(self, depth: int, held: list[str], names: list[Var], sure: bool, rules: RuleLines) -> None:
+        """Nothing broken and on time: the row is as it was made, but for what is missing."""
+        tests = ["t == 1.0"] if self._timely else []
+        if names and not sure and not rules.totals[1]:
+            tests.append("a is not None")
+        if sum(weight for weight, _ in self.parts.values()):
+            inside = depth + bool(tests)
+            if tests:
+                self.say(depth, f"if {' and '.join(tests)}:")
+            if self._timely:
+                self.say(inside, "o_at[i] = at")
+            if self.plan.expected_total:
+                table = self.constant(Incomplete(self.plan, tuple(name for name in self.parts)))
+                self.say(inside, "if miss:")
+                self.say(inside + 1, f"c, score, tier = {table}[miss]")
+                self.say(inside + 1, f"if not tier: {MISS}")
+                self.say(inside + 1, "o_comp[i] = c; o_score[i] = score; o_tier[i] = tier")
+            self.say(inside, "continue")
+        for line in held:
+            self.say(depth, line)
+
+    def _one_by_one(self, depth: int, rules: RuleLines, names: list[Var]) -> None:
+        for line in rules.one_by_one(MISS):
+            self.say(depth, line)
+        if rules.totals[1]:
+            unit = self.plan.rule_weights[0]
             sure = sum(unit for var in names if not var.nullable)
             terms = [f"({unit} if {var.name} is not None else 0)" for var in names if var.nullable]
-            self.say(3, f"m = {' + '.join([str(sure), 'ap1', *terms])}")
-            self.say(3, "a = (m - br1) / m if m else None")
-            self.say(3, "o_acc[i] = a")
-            parts.append(("a", weight, True))
-        elif any(not var.nullable for var in names):
-            parts.append(("1.0", weight, False))
-        elif names:
-            self.say(3, f"a = 1.0 if {' or '.join(f'{var.name} is not None' for var in names)} else None")
-            self.say(3, "if a is None: o_acc[i] = None")
-            parts.append(("a", weight, True))
+            self.say(depth, f"m = {' + '.join([str(sure), 'ap1', *terms])}")
+            self.say(depth, "a = (m - br1) / m if m else None")
+        if rules.totals[0]:
+            self.say(depth, "s = (ap0 - br0) / ap0 if ap0 else None")
 
-    def _weigh(self, parts: list[tuple[str, int, bool]]) -> None:
+    def _weigh(self) -> None:
         """The same additions in the same order as ``measures.score``, so that both give the same bits."""
-        sure = sum(weight for _, weight, nullable in parts if not nullable)
-        total = sure + sum(weight for _, weight, nullable in parts if nullable)
-        nullable = [name for name, _, may in parts if may]
-        plain = " + ".join(f"{weight} * {name}" for name, weight, _ in parts)
-        whole = f"({plain}) / {total}" if total else "0.0"
+        if self.plan.expected_total:
+            self.say(
+                3, f"c = ({self.plan.expected_total} - miss) / {self.plan.expected_total} if miss else 1.0"
+            )
+        parts = self.parts
+        sure = sum(weight for weight, nullable in parts.values() if not nullable)
+        nullable = [name for name, (_, may) in parts.items() if may]
+        whole = sum_of(parts)
         if not nullable:
             self.say(3, f"score = {whole}")
             return
         self.say(3, f"if {' and '.join(f'{name} is not None' for name in nullable)}: score = {whole}")
         self.say(3, "else:")
         self.say(4, f"p = 0.0; w = {sure}")
-        for name, weight, may in parts:
+        for name, (weight, may) in parts.items():
             if may:
                 self.say(4, f"if {name} is not None: p += {weight} * {name}; w += {weight}")
             else:
@@ -444,6 +434,32 @@ class _Writer:
         self.say(3, f"elif score >= {bronze!r}: o_tier[i] = 1")
         self.say(3, f"else: {MISS}")
         self.say(3, "o_score[i] = score")
+
+
+class Incomplete(dict[int, tuple[float, float, int]]):
+    """Weight missing -> (completeness, score, tier) of a record whose other measures are all 1, or do not apply."""
+
+    def __init__(self, plan: Plan, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.plan, self.names = plan, names
+
+    def __missing__(self, miss: int) -> tuple[float, float, int]:
+        total, names = self.plan.expected_total, self.names
+        complete = (total - miss) / total
+        accurate = 1.0 if "a" in names or "1.0" in names else None
+        timely, consistent = (1.0 if name in names else None for name in "ts")
+        value = score(self.plan.weights, (complete, accurate, timely, 1.0, consistent))
+        found = (complete, value, int(tier_of(self.plan, value)))
+        if len(self) < ROOM:
+            self[miss] = found
+        return found
+
+
+def sum_of(parts: dict[str, tuple[int, bool]]) -> str:
+    """The weighted mean of all parts as source."""
+    total = sum(weight for weight, _ in parts.values())
+    plain = " + ".join(f"{weight} * {name}" for name, (weight, _) in parts.items())
+    return f"({plain}) / {total}" if total else "0.0"
 
 
 def _own_quotes(shape: Shape) -> int:

@@ -111,7 +111,7 @@ class _Rows:
     """The columns of one batch while they are filled; they start as those of a perfect record."""
 
     __slots__ = ("accuracy", "completeness", "compliance", "consistency", "extra", "n", "notes", "plain", "score",
-                 "tier", "timeliness", "times", "valid")  # fmt: skip
+                 "tier", "timeliness", "times", "usual", "valid")  # fmt: skip
 
     def __init__(self, n: int, fast: FastPath) -> None:
         self.n = n
@@ -119,11 +119,12 @@ class _Rows:
         self.valid = [True] * n
         self.tier = [3] * n
         self.score: list[float] = [1.0] * n
-        self.completeness: list[float | None] = [1.0] * n
-        self.accuracy = [fast.accuracy] * n
-        self.timeliness: list[float | None] = [None] * n
+        usual = self.usual = fast.usual
+        self.completeness = [usual[0]] * n
+        self.accuracy = [usual[1]] * n
+        self.timeliness = [usual[2]] * n
         self.compliance = [1.0] * n
-        self.consistency = [fast.consistency] * n
+        self.consistency = [usual[4]] * n
         self.times: list[int | None] = [None] * n
         self.notes: dict[int, list[Why]] = {}
         self.extra: list[tuple[int, bytes]] = []

@@ -35,6 +35,8 @@ class Code:
     src: str
     type: str
     nullable: bool
+    parts: tuple[str, str] | None = None
+    """(when it is None, what it is otherwise), where ``src`` is just that choice."""
 
 
 @dataclass(slots=True)
@@ -69,6 +71,27 @@ class Emitter:
             raise wrong(f"{where} must be true or false, and this is {what}", tree.column)
         return code if code.type == "bool" else Code(f"_truth({code.src})", "bool", True)
 
+    def is_true(self, tree: Expr) -> str:
+        """Source that is true where a boolean ``tree`` is true, and false where it is false or None."""
+        return self._sided(tree, True)
+
+    def not_false(self, tree: Expr) -> str:
+        """Source that is true where a boolean ``tree`` is true or None, and false where it is false."""
+        return self._sided(tree, False)
+
+    def _sided(self, tree: Expr, strictly: bool) -> str:
+        if tree.kind in ("and", "or"):
+            return "(" + f" {tree.kind} ".join(self._sided(part, strictly) for part in tree.parts) + ")"
+        if tree.kind == "not":
+            return f"(not {self._sided(tree.parts[0], not strictly)})"
+        code = self.boolean(tree, "a rule")
+        if not code.nullable:
+            return code.src
+        if code.parts is None:
+            return f"({code.src} is True)" if strictly else f"({code.src} is not False)"
+        nulls, value = code.parts
+        return f"(not ({nulls}) and {value})" if strictly else f"({nulls} or {value})"
+
     def _temp(self) -> str:
         self.temps += 1
         return f"{self.prefix}t{self.temps}"
@@ -92,7 +115,8 @@ class Emitter:
                 sources.append(code.src)
         if not tests:
             return Code(build(sources), kind, nullable)
-        return Code(f"(None if {' or '.join(tests)} else {build(sources)})", kind, True)
+        nulls, value = " or ".join(tests), build(sources)
+        return Code(f"(None if {nulls} else {value})", kind, True, None if nullable else (nulls, value))
 
     def _literal(self, tree: Expr) -> Code:
         value = tree.value
@@ -113,11 +137,14 @@ class Emitter:
         self._numbers(tree, codes, f"`{tree.value}`")
         right = tree.parts[1]
         sure = right.kind == "literal" and type(right.value) in (int, float) and right.value != 0
-        native = all(code.type == "num" for code in codes) and (tree.value in "+-*" or sure)
-        if native:
+        numbers = all(code.type == "num" for code in codes)
+        if numbers and (tree.value in "+-*" or sure):
             return self._guard(codes, lambda src: f"({src[0]} {tree.value} {src[1]})", "num")
-        kind = "num" if all(code.type == "num" for code in codes) else "any"
-        return Code(f"{_MATH[tree.value]}({codes[0].src}, {codes[1].src})", kind, True)
+        if numbers:
+            by = self._temp()
+            build = lambda src: f"(None if not ({by} := {src[1]}) else {src[0]} {tree.value} {by})"  # noqa: E731
+            return self._guard(codes, build, "num", nullable=True)
+        return Code(f"{_MATH[tree.value]}({codes[0].src}, {codes[1].src})", "any", True)
 
     def _neg(self, tree: Expr) -> Code:
         code = self.emit(tree.parts[0])

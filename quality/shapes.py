@@ -71,7 +71,7 @@ def struct_of(node: Node, name: str = "Record") -> Shape | None:
         else:
             made.append((one.attr, kind if kind is Any else Union[kind, UnsetType], UNSET))  # noqa: UP007
     made.sort(key=len)  # those without a default first
-    struct = msgspec.defstruct(name, made, rename={one.attr: one.name for one in fields})
+    struct = msgspec.defstruct(name, made, rename={one.attr: one.name for one in fields}, gc=False)
     nullable = node.types is not None and "null" in node.types
     return Shape(node, struct, "object", nullable, fields=fields)
 
