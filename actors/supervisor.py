@@ -195,6 +195,7 @@ class Supervisor:
         await self._wait(self._plan.connectors, drain_s)
         last += await self._each(self._plan.connectors, "statistics", within_s=5)
         last += await self._each(["writer"], "drain", within_s=drain_s)
+        await self._let_the_bridge_come_up()
         last += await self._each(
             ["bridge"], "drain", 120.0 if self._plan.mode == "batch" else 10.0, within_s=130
         )
@@ -210,6 +211,16 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._ends.values(), return_exceptions=True)
         return {"errors": self._errors(), "statistics": [*last, self.statistics()]}
+
+    async def _let_the_bridge_come_up(self) -> None:
+        """A small batch is over before the bridge's process is up; what it committed is registered all the same."""
+        if self._plan.mode != "batch" or not all(
+            self._stations[n].up.is_set() for n in self._plan.connectors
+        ):
+            return
+        up = asyncio.create_task(self._stations["bridge"].up.wait())
+        await asyncio.wait({up, self._ends["bridge"]}, timeout=60.0, return_when=asyncio.FIRST_COMPLETED)
+        up.cancel()
 
     def _errors(self) -> Mapping[str, Any]:
         return {s.name: s.last_error for s in self._stations.values() if s.state == "failed" and s.last_error}
