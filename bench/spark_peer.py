@@ -142,15 +142,14 @@ def judged(lines: Any) -> Any:
         .when(f.col("score") < 0.95, "silver")
         .otherwise("gold")
     )
-    broken = ", ".join(f"CASE WHEN ok_{at} = 0 THEN '{name}' END" for at, name in enumerate(one))
-    reasons = f.expr(f"filter(array({broken}), x -> x IS NOT NULL)")
+    reasons = f.concat_ws(",", *(f.when(ok[name] == 0, name) for name in one))
     day = f.coalesce("at", f.current_timestamp())
     return (
         measured.withColumn("score", score)
         .withColumn("tier", tier)
         .withColumn("reasons", reasons)
         .withColumn("arrived", f.current_timestamp())
-        .withColumn("id", f.concat_ws(".", f.lit("sales"), "file", "start", f.monotonically_increasing_id()))
+        .withColumn("id", f.concat_ws(".", f.lit("sales"), "file", "start", f.hex(f.xxhash64("raw"))))
         .withColumn("year", f.year(day)).withColumn("month", f.month(day)).withColumn("day", f.dayofmonth(day))
         .drop("_bad", *(f"ok_{at}" for at in range(len(one))))
     )  # fmt: skip
