@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 
-async def eventually(condition: Callable[[], Any], timeout_s: float = 30.0, every_s: float = 0.02, what: str = "") -> Any:
+async def eventually(
+    condition: Callable[[], Any], timeout_s: float = 30.0, every_s: float = 0.02, what: str = ""
+) -> Any:
     """The first true value of ``condition`` (a plain or async callable); AssertionError after ``timeout_s``."""
     end = time.monotonic() + timeout_s
     while True:
@@ -18,17 +20,23 @@ async def eventually(condition: Callable[[], Any], timeout_s: float = 30.0, ever
             value = await value
         if value:
             return value
-        assert time.monotonic() < end, f"not within {timeout_s} s: {what or inspect.getsource(condition).strip()}"
+        assert time.monotonic() < end, (
+            f"not within {timeout_s} s: {what or inspect.getsource(condition).strip()}"
+        )
         await asyncio.sleep(every_s)
 
 
-def until(condition: Callable[[], Any], timeout_s: float = 60.0, every_s: float = 0.05, what: str = "") -> Any:
+def until(
+    condition: Callable[[], Any], timeout_s: float = 60.0, every_s: float = 0.05, what: str = ""
+) -> Any:
     """The same without a loop, for tests that watch another process."""
-    import threading  # noqa: PLC0415
+    import threading
 
     end = time.monotonic() + timeout_s
     pause = threading.Event()
     while not (value := condition()):
-        assert time.monotonic() < end, f"not within {timeout_s} s: {what or inspect.getsource(condition).strip()}"
+        assert time.monotonic() < end, (
+            f"not within {timeout_s} s: {what or inspect.getsource(condition).strip()}"
+        )
         pause.wait(every_s)
     return value
