@@ -27,6 +27,14 @@ class Desk:
 
     async def call(self, method: str, *args: Any) -> Any:
         """Call ``method`` of the station."""
+        if self._handle is not None:
+            try:
+                return await self._ask(method, *args)
+            except StoreUnavailable:
+                self._handle = None  # that life is over; perhaps the next one is there already
+        return await self._ask(method, *args)
+
+    async def _ask(self, method: str, *args: Any) -> Any:
         try:
             if self._handle is None:
                 self._handle = await asyncio.to_thread(ray.get_actor, self._station, NAMESPACE)

@@ -125,12 +125,12 @@ class Driver:
                 self._hear(item.topic, item.body)
 
     async def _publish(self) -> None:
-        """Show five times a second, store once a second."""
+        """Show five times a second, store every other time."""
         turn = 0
         while True:
             document = self.board.document()
             self._show(document)
-            if turn % 5 == 0:
+            if turn % 2 == 0:
                 await asyncio.to_thread(self._store, document)
             turn += 1
             await asyncio.sleep(0.2)

@@ -76,9 +76,10 @@ def _strikes(trial: Trial, run: Run, chance: random.Random, kills: int, rows: in
     for number in range(kills):
         target = 0.1 + 0.8 * (number + chance.random() * 0.8) / kills
         until(lambda run=run, target=target, committed=committed: _due(run, rows, target, committed), 240, 0.02,
-              what=f"kill {number + 1}: {target:.0%} read, in flight, after progress")  # fmt: skip
-        trial.shares.append(run.read_share(rows))
-        committed = run.status()["ledger"]["read"] - run.status()["ledger"]["in_flight"]
+              what=f"kill {number + 1}: {target:.0%} committed, some in flight, after progress")  # fmt: skip
+        books = run.status()["ledger"]
+        committed = books["read"] - books["in_flight"]
+        trial.shares.append(committed / rows)
         run = strike(run, trial.station)
         say(f"  {trial.station}/{trial.queue}: kill {number + 1} of {kills} at {trial.shares[-1]:.0%}")
     return run
@@ -88,8 +89,8 @@ def _due(run: Run, rows: int, target: float, committed: int) -> bool:
     if run.process.poll() is not None:
         raise AssertionError(f"the run ended early:\n{run.text()[-3000:]}")
     books = run.status().get("ledger", {})
-    moved = books.get("read", 0) - books.get("in_flight", 0) > committed
-    return moved and books.get("in_flight", 0) > 0 and run.read_share(rows) >= target
+    stored = books.get("read", 0) - books.get("in_flight", 0)
+    return stored > committed and books.get("in_flight", 0) > 0 and stored >= target * rows
 
 
 def strike(run: Run, station: str) -> Run:
