@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
 
-from core.frame import JUDGED_SCHEMA, REASON, TIMESTAMP
+from core.frame import JUDGED_SCHEMA, REASON
 from quality.reasons import Why
 
-_TEXT, _INT32, _INT64, _BINARY = pa.string(), pa.int32(), pa.int64(), pa.large_binary()
+_TEXT, _INT32, _BINARY = pa.string(), pa.int32(), pa.large_binary()
 _REASONS = JUDGED_SCHEMA.field("reasons").type
 _REASON_FIELDS = list(REASON)
 
@@ -23,20 +22,28 @@ def same_value(value: Any, kind: pa.DataType, n: int) -> pa.Array:
     return pa.nulls(n, kind) if value is None else pa.repeat(pa.scalar(value, kind), n)
 
 
+def column(values: list[Any], usual: Any, kind: pa.DataType, n: int) -> pa.Array:
+    """A column most of whose values are ``usual``; where all of them are, it costs nothing."""
+    return same_value(usual, kind, n) if values.count(usual) == n else pa.array(values, kind)
+
+
 def reasons_column(n: int, rows: Sequence[tuple[int, list[Why]]]) -> pa.Array:
     """The reasons of ``rows`` (index, reasons; ascending) among ``n`` records; null elsewhere."""
     if not rows:
         return same_value(None, _REASONS, n)
-    counts = [0] * n
-    without = [True] * n
+    offsets: list[int | None] = [None] * n
+    at = 0
+    flat: list[Why] = []
     for index, why in rows:
-        counts[index] = len(why)
-        without[index] = False
-    flat = [part for _, why in rows for part in why]
-    fields = [pa.array(column, _TEXT) for column in zip(*flat, strict=True)]
-    values = pa.StructArray.from_arrays(fields, fields=_REASON_FIELDS)
-    offsets = pa.array(list(accumulate(counts, initial=0)), _INT32)
-    return pa.ListArray.from_arrays(offsets, values, type=_REASONS, mask=pa.array(without))
+        offsets[index] = at
+        flat += why
+        at += len(why)
+    m = len(flat)
+    texts = pa.array([text for part in zip(*flat, strict=True) for text in part], _TEXT)
+    values = pa.StructArray.from_arrays(
+        [texts.slice(start, m) for start in range(0, 6 * m, m)], fields=_REASON_FIELDS
+    )
+    return pa.ListArray.from_arrays(pa.array([*offsets, m], _INT32), values, type=_REASONS)
 
 
 def sparse_binary(n: int, rows: Sequence[tuple[int, bytes]]) -> pa.Array:
@@ -47,8 +54,3 @@ def sparse_binary(n: int, rows: Sequence[tuple[int, bytes]]) -> pa.Array:
     for index, value in rows:
         values[index] = value
     return pa.array(values, _BINARY)
-
-
-def times_column(values: list[int | None]) -> pa.Array:
-    """µs since 1970 as timestamps."""
-    return pa.array(values, _INT64).view(TIMESTAMP)

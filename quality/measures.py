@@ -15,8 +15,10 @@ from quality.spec import JudgeSpec, whole
 
 SKEW_US = 5 * 60 * 1_000_000
 """A record this much ahead of the clock is believed; more is a fault."""
-_LOSS = {"critical": 2, "major": 2, "minor": 1, "info": 0}
+LOSS = {"critical": 2, "major": 2, "minor": 1, "info": 0}
 """What a field's worst violation costs compliance, in halves of a field."""
+
+REJECTED, BRONZE, SILVER, GOLD = (int(tier) for tier in sorted(Tier))
 
 _moments = Moments()
 
@@ -49,16 +51,17 @@ class Plan:
 def make_plan(spec: JudgeSpec, root: Node, rules: tuple[CompiledRule, ...]) -> Plan:
     """The plan of a dataset."""
     expected = spec.expected if spec.expected is not None else tuple((name, 1.0) for name in root.properties)
-    weights = whole([weight for _, weight in expected])
+    weights: dict[Steps, int] = {}
+    for (name, _), weight in zip(expected, whole([weight for _, weight in expected]), strict=True):
+        steps = path_steps(root, name)
+        weights[steps] = weights.get(steps, 0) + weight
     read = tuple(dict.fromkeys(steps for rule in rules for steps in rule.fields))
     return Plan(
         spec=spec,
         root=root,
         rules=rules,
-        expected=tuple(
-            (path_steps(root, name), weight) for (name, _), weight in zip(expected, weights, strict=True)
-        ),
-        expected_total=sum(weights),
+        expected=tuple(weights.items()),
+        expected_total=sum(weights.values()),
         rule_weights=tuple(whole([1.0, *(rule.rule.weight for rule in rules)])),
         constrained=tuple(name for name, node in root.properties.items() if node.constrained),
         weights=tuple(whole(spec.weights)),
@@ -92,7 +95,7 @@ def compliance(plan: Plan, found: Sequence[Why]) -> float:
     worst: dict[str, int] = {}
     for why in found:
         field = why[0].split("/", 2)[1] if why[0] else ""
-        loss = _LOSS[why[2]]
+        loss = LOSS[why[2]]
         if loss > worst.get(field, 0):
             worst[field] = loss
     count = 2 * max(len(plan.root.properties), 1)
@@ -110,20 +113,29 @@ def timeliness(age_us: int, every_us: int) -> float:
 
 def score(weights: Sequence[int], measures: Measures) -> float:
     """Σ weight·measure / Σ weight over the measures that are not None; 0 if there are none."""
+    complete, accurate, timely, complied, consistent = measures
     total, parts = 0, 0.0
-    for weight, measure in zip(weights, measures, strict=True):
-        if measure is not None:
-            total += weight
-            parts += weight * measure
+    if complete is not None:
+        total, parts = weights[0], weights[0] * complete
+    if accurate is not None:
+        total += weights[1]
+        parts += weights[1] * accurate
+    if timely is not None:
+        total += weights[2]
+        parts += weights[2] * timely
+    if complied is not None:
+        total += weights[3]
+        parts += weights[3] * complied
+    if consistent is not None:
+        total += weights[4]
+        parts += weights[4] * consistent
     return parts / total if total else 0.0
 
 
-def tier_of(plan: Plan, value: float) -> Tier:
+def tier_of(plan: Plan, value: float) -> int:
     """The tier that a score alone earns."""
     gold, silver, bronze = plan.spec.thresholds
-    if value >= gold:
-        return Tier.GOLD
-    return Tier.SILVER if value >= silver else Tier.BRONZE if value >= bronze else Tier.REJECTED
+    return GOLD if value >= gold else SILVER if value >= silver else BRONZE if value >= bronze else REJECTED
 
 
 def run_rules(plan: Plan, document: dict[str, Any], out: list[Why]) -> tuple[list[int], list[int], bool]:
@@ -158,12 +170,17 @@ def accuracy(
     plan: Plan, document: dict[str, Any], found: Sequence[Why], applicable: int, broken: int
 ) -> float | None:
     """(constrained fields present that hold + weight of accuracy rules that hold) / (both that apply)."""
-    wrong = {why[0].split("/", 2)[1] for why in found if why[0] and why[2] != "info"}
-    present = [name for name in plan.constrained if document.get(name) is not None]
-    unit = plan.rule_weights[0]
-    total = len(present) * unit + applicable
-    bad = sum(name in wrong for name in present) * unit + broken
+    present = sum(document.get(name) is not None for name in plan.constrained)
+    total = present * plan.rule_weights[0] + applicable
+    bad = accuracy_units(plan, document, found) + broken
     return (total - bad) / total if total else None
+
+
+def accuracy_units(plan: Plan, document: dict[str, Any], found: Sequence[Why]) -> int:
+    """What the constrained fields that are present and violated weigh."""
+    wrong = {why[0].split("/", 2)[1] for why in found if why[0] and why[2] != "info"}
+    bad = sum(name in plan.constrained and document.get(name) is not None for name in wrong)
+    return bad * plan.rule_weights[0]
 
 
 def recency(
