@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -78,8 +79,12 @@ class Session:
     def _connect(self, port: int, secret: str) -> None:
         from pyspark import SparkConf, SparkContext
         from pyspark.java_gateway import launch_gateway
+        from pyspark.logger import PySparkLogger
         from pyspark.sql import SparkSession
 
+        for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+            # It prints each refused statement with its whole Java trace; the error we raise says what matters.
+            PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
         os.environ |= {"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": secret}
         try:
             self._gateway = launch_gateway()
