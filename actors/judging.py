@@ -69,7 +69,8 @@ def pieces(
         whole: never cut, because the batch's mark holds only with all of its records (SQL cursors).
     """
     n = records.num_rows
-    parts = 1 if whole or n < 2 else min(n, -(-records.nbytes // MAX_FRAME_BYTES))
+    small = records.get_total_buffer_size() <= MAX_FRAME_BYTES  # at once; `nbytes` takes 50 µs
+    parts = 1 if whole or n < 2 or small else min(n, -(-records.nbytes // MAX_FRAME_BYTES))
     rows = max(1, -(-n // parts))
     starts = list(range(0, n, rows)) or [0]
     ordinals = records.column("ordinal")
