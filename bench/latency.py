@@ -150,6 +150,7 @@ async def write(address: str, root: Path, pipe: Connection) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(answer())
         async for delivery in frames:
+            assert delivery.frame is not None
             await writer.take(delivery.frame)
             frames.done(delivery)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from core.signals import Signal
 CHECKOUT = Path(__file__).resolve().parent.parent
 OUT = CHECKOUT / "tests" / ".out" / "bench"
 """Where inputs, data directories and results go; not in version control."""
+_LIBC = ctypes.CDLL(None)
 
 
 class Program:
@@ -103,7 +105,13 @@ async def running(
     command = [sys.executable, "main.py", "--config", str(config), "--data-dir", str(root), *words]
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command, cwd=CHECKOUT, env={**kept, **(env or {})}, stdout=out, stderr=out, start_new_session=True
+            command,
+            cwd=CHECKOUT,
+            env={**kept, **(env or {})},
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - one libc call, no thread of ours yet
         )
     program = Program(process, root, log)
     listening = asyncio.create_task(program.listen())
@@ -139,6 +147,11 @@ def stored_rows(root: Path) -> dict[str, int]:
         tier = path.relative_to(root / "warehouse").parts[0].partition("_")[0]
         found[tier] = found.get(tier, 0) + pq.read_metadata(path).num_rows
     return found
+
+
+def die_with_parent() -> None:
+    """In a child, before it becomes its program: get SIGTERM when the bench that started it is gone (Linux)."""
+    _LIBC.prctl(1, signal.SIGTERM)
 
 
 def pss_mb(pid: int) -> float | None:

@@ -18,13 +18,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from statistics import median
 
 from bench.figure import Figure, table
-from bench.program import CHECKOUT, OUT, Program, running
+from bench.program import CHECKOUT, OUT, Program, die_with_parent, running
 
 CONFIG = CHECKOUT / "config" / "data_sources.yml"
 RUNS = 3
@@ -48,15 +47,12 @@ async def measure(root: Path, env: Mapping[str, str]) -> tuple[float, str]:
     return took, heard
 
 
-@contextmanager
-def running_ray() -> Iterator[dict[str, str]]:
+@asynccontextmanager
+async def running_ray() -> AsyncIterator[dict[str, str]]:
     """A head node of our own on loopback; yields the environment that joins it."""
-    token = secrets.token_hex(32)
     temporary = Path("/tmp") / f"assay-bench-ray-{os.getpid()}"  # socket paths must be short
+    port, token = _free_port(), secrets.token_hex(32)
     env = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "RAY_USAGE_STATS_ENABLED": "0"}
-    port = _free_port()
-    ray = Path(sys.executable).with_name("ray")
-    whole = {**os.environ, **env, "PYTHONPATH": str(CHECKOUT)}
     words = [
         "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--ray-client-server-port={_free_port()}",
         f"--dashboard-agent-listen-port={_free_port()}", "--include-dashboard=false", "--num-cpus=2",
@@ -65,23 +61,25 @@ def running_ray() -> Iterator[dict[str, str]]:
     log = OUT / "ray.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
-        head = subprocess.Popen([str(ray), *words], env=whole, stdout=out, stderr=out, start_new_session=True)
+        head = subprocess.Popen(
+            [str(Path(sys.executable).with_name("ray")), *words], stdout=out, stderr=out, start_new_session=True,
+            env={**os.environ, **env, "PYTHONPATH": str(CHECKOUT)}, preexec_fn=die_with_parent,  # noqa: PLW1509 - one libc call, no thread of ours yet
+        )  # fmt: skip
     try:
-        _until_started(head, log)
+        await _until_started(head, log)
         yield {**env, "RAY_ADDRESS": f"127.0.0.1:{port}"}
     finally:
         head.terminate()
-        head.wait(60)
+        await asyncio.to_thread(head.wait, 60)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _until_started(head: subprocess.Popen[bytes], log: Path) -> None:
+async def _until_started(head: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + 120
     while "Ray runtime started" not in log.read_text():
         if head.poll() is not None or time.monotonic() > end:
             raise RuntimeError(f"ray start failed:\n{log.read_text()[-2000:]}")
-        time.sleep(0.2)
-    time.sleep(5.0)  # its idle worker processes come up
+        await asyncio.sleep(0.2)
 
 
 def _free_port() -> int:
@@ -90,29 +88,28 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def several(root: Path, env: Mapping[str, str], runs: int) -> tuple[float, str]:
-    """Median seconds, and the breakdown of that run."""
-    found = sorted(asyncio.run(measure(root, env)) for _ in range(runs))
-    middle = found[len(found) // 2]
-    return median(took for took, _ in found) if runs % 2 else middle[0], middle[1]
+async def several(root: Path, env: Mapping[str, str], runs: int) -> tuple[float, str]:
+    """The middle one of so many runs, with its breakdown; one run before does not count."""
+    found = [await measure(root, env) for _ in range(runs + 1)][1:]
+    return sorted(found)[len(found) // 2]
 
 
-def main(quick: bool = False, *, runs: int = 0) -> list[Figure]:
-    """Measure; a first run, which writes the sample files, does not count."""
-    runs = runs or (1 if quick else RUNS)
+async def _measure_both(runs: int) -> list[Figure]:
     root = OUT / "startup" / "data"
     root.mkdir(parents=True, exist_ok=True)
-    if not (root / "samples").exists():
-        asyncio.run(measure(root, {}))
-    cold, heard = several(root, {}, runs)
-    with running_ray() as env:
-        asyncio.run(measure(root, env))
-        warm, heard_warm = several(root, env, runs)
+    cold, heard = await several(root, {}, runs)
+    async with running_ray() as env:
+        warm, heard_warm = await several(root, env, runs)
     first = "start to first tier"
     return [
         Figure(f"{first}, private Ray", cold, "s", 15, note=f"first heard: {heard}"),
         Figure(f"{first}, on a running Ray", warm, "s", 3, note=f"first heard: {heard_warm}"),
     ]
+
+
+def main(quick: bool = False, *, runs: int = 0) -> list[Figure]:
+    """Measure both ways."""
+    return asyncio.run(_measure_both(runs or (1 if quick else RUNS)))
 
 
 if __name__ == "__main__":
