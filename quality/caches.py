@@ -10,6 +10,8 @@ from quality.moments import day_us, moment_us, time_us
 
 ROOM = 4096
 """Texts kept per field; a field with more different ones is tested each time."""
+LONG = 100
+"""Characters; longer texts are not kept."""
 LONG_NUMBER = re.compile(rb"[0-9.eE+-]{16}|[0-9][eE]-[0-9]{3}").search
 """Finds numbers that a double may have rounded (and some other texts, which only costs time)."""
 
@@ -33,6 +35,20 @@ def unless_plain(texts: Sequence[bytes]) -> Callable[[bytes], Any]:
         return LONG_NUMBER(line)
 
     return rounded
+
+
+class Tested(dict[str, bool]):
+    """What a test says of a text; the first texts are remembered."""
+
+    def __init__(self, test: Callable[[str], Any]) -> None:
+        super().__init__()
+        self.test = test
+
+    def __missing__(self, text: str) -> bool:
+        good = bool(self.test(text))
+        if len(self) < ROOM and len(text) < LONG:
+            self[text] = good
+        return good
 
 
 class Minutes(dict[str, int]):

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from quality.caches import MINUTES, ROOM, SECONDS, ZONES, quotes_in
+from quality.caches import LONG, MINUTES, ROOM, SECONDS, ZONES, quotes_in
 from quality.check import check
 from quality.exact import Verdict, conclude
 from quality.formats import OWN
@@ -318,4 +318,4 @@ def _text(node: Node, var: str, constant: Callable[[Any], str]) -> tuple[str, li
         return "str", [*lines, first, f"elif not ({' and '.join(tests)}): BAD"]
     known = constant(set())
     return "str", [first, f"elif {var} not in {known}:", f"    if not ({' and '.join(tests)}): BAD",
-                   f"    elif len({known}) < {ROOM}: {known}.add({var})"]  # fmt: skip
+                   f"    elif len({known}) < {ROOM} and len({var}) < {LONG}: {known}.add({var})"]  # fmt: skip

@@ -7,13 +7,15 @@ key that is unknown or repeated, a number that may have been rounded at a bound,
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from quality.caches import LONG_NUMBER, MINUTES, ROOM, SECONDS, ZONES, Moments, quotes_in, unless_plain
+from quality.caches import LONG, LONG_NUMBER, MINUTES, ROOM, SECONDS, ZONES, Moments, quotes_in, unless_plain
 from quality.check import accepts
 from quality.formats import OWN
 from quality.measures import SKEW_US, Measures, Plan, score, tier_of
@@ -36,6 +38,23 @@ class FastPath:
 
     run: Callable[[list[bytes], int, Any], list[int]] | None
     explain: dict[str, Any]
+
+    def doubtful(self, lines: list[bytes], now_us: int, rows: Any, quotes: int) -> list[int]:
+        """Judge what is certain, into ``rows``; which lines the exact path has to see.
+
+        A repeated or unknown key shows in the quotes of a line, which are then more than its fields need. None has fewer, so
+        one count over all lines (``quotes``) tells that all are right.
+        """
+        if self.run is None:
+            return list(range(len(lines)))
+        doubtful, needs = self.run(lines, now_us, rows), rows.needs
+        for index in doubtful:
+            needs[index] = lines[index].count(b'"')
+        if sum(needs) == quotes:
+            return doubtful
+        many = zip(range(len(lines)), lines, needs, strict=True)
+        return doubtful + [i for i, line, n in many if line.count(b'"') != n and quotes_in(line) != n]
+
     usual: Measures = (1.0, 1.0, None, 1.0, 1.0)
     """The measures of a record without remark; None: does not apply."""
     source: str = ""
@@ -61,7 +80,7 @@ class _Writer:
         self.plan, self.shape = plan, shape
         self.constants: dict[str, Any] = {
             "decode": msgspec.json.Decoder(shape.type, float_hook=fraction).decode,
-            "UNSET": msgspec.UNSET, "quotes": quotes, "quotes_in": quotes_in, "long_number": LONG_NUMBER,
+            "UNSET": msgspec.UNSET, "quotes": quotes, "long_number": LONG_NUMBER,
             "fetch": fetch, "moments": Moments(), "minutes": MINUTES, "seconds": SECONDS, "zones": ZONES,
         }  # fmt: skip
         self.lines: list[str] = []
@@ -91,7 +110,7 @@ class _Writer:
         self._verdict()
         tail, self.lines = self.lines, []
         self.say(0, "def run(lines, now, rows):")
-        self.say(1, "doubtful = []; slow = doubtful.append; i = -1; note = rows.note")
+        self.say(1, "doubtful = []; slow = doubtful.append; i = -1; note = rows.note; needs = rows.needs")
         self.say(
             1,
             "o_score = rows.score; o_comp = rows.completeness; o_acc = rows.accuracy; o_time = rows.timeliness",
@@ -108,12 +127,12 @@ class _Writer:
         if self.has_any:
             self.say(3, f"if line.count(b'[') + line.count(b'{{') > {MAX_DEPTH}: {MISS}")
         self.lines += body
-        self.say(3, "if line.count(b'\"') != n and quotes_in(line) != n: " + MISS)
+        self.say(3, "needs[i] = n")
         self.lines += tail
         self.say(2, "except Exception:")
         self.say(3, "slow(i)")
         self.say(1, "return doubtful")
-        return "\n".join(self.lines) + "\n"
+        return _without_idle("\n".join(self.lines) + "\n")
 
     # -- the schema
 
@@ -231,7 +250,7 @@ class _Writer:
         """Most texts repeat themselves, and a look-up costs a tenth of a test."""
         known = self.constant(set())
         return [f"if {name} not in {known}:", f"    if not {self.constant(test)}({name}): {MISS}",
-                f"    if len({known}) < {ROOM}: {known}.add({name})"]  # fmt: skip
+                f"    if len({known}) < {ROOM} and len({name}) < {LONG}: {known}.add({name})"]  # fmt: skip
 
     # -- time
 
@@ -284,8 +303,9 @@ class _Writer:
             condition = "if clock is not None: " if self._moment(plan.clock_field, "clock") else ""
             self.say(3, f"{condition}early = clock - {every}; late = clock + {SKEW_US}")
             tests += ["clock is not None"] if condition else []
-        self.say(3, f"if not ({' and '.join(tests) or True}): t = None")
-        self.say(3, "elif early <= at <= late: t = 1.0")
+        if tests:
+            self.say(3, f"if not ({' and '.join(tests)}): t = None")
+        self.say(3, f"{'elif' if tests else 'if'} early <= at <= late: t = 1.0")
         self.say(3, f"elif at > late: {MISS}")
         self.say(3, f"else: t = 2.0 ** (-(early - at) / {every})")
 
@@ -460,6 +480,15 @@ def sum_of(parts: dict[str, tuple[int, bool]]) -> str:
     total = sum(weight for weight, _ in parts.values())
     plain = " + ".join(f"{weight} * {name}" for name, (weight, _) in parts.items())
     return f"({plain}) / {total}" if total else "0.0"
+
+
+def _without_idle(source: str) -> str:
+    """The source without reading what nobody asks for."""
+    times = Counter(re.findall(r"\bv[0-9_]+\b", source))
+    return "".join(
+        line for line in source.splitlines(keepends=True)
+        if (found := re.fullmatch(r" *(v[0-9_]+) = [rv0-9_]+\.f[0-9]+\n", line)) is None or times[found[1]] > 1
+    )  # fmt: skip
 
 
 def _own_quotes(shape: Shape) -> int:

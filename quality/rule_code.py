@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from quality.caches import Tested
 from quality.patterns import compile_pattern
 from quality.rule_syntax import Expr, wrong
 
@@ -220,9 +221,11 @@ class Emitter:
         code = self.emit(tree.parts[0])
         if code.type in ("num", "bool"):
             raise wrong("`matches` needs a text on its left", tree.column)
-        name = self._constant(compile_pattern(tree.value).test)
+        test = compile_pattern(tree.value).test
         if code.type == "str":
-            return self._guard([code], lambda src: f"(not not {name}({src[0]}))", "bool")
+            known = self._constant(Tested(test))
+            return self._guard([code], lambda src: f"{known}[{src[0]}]", "bool")
+        name = self._constant(test)
         return Code(f"_matches({name}, {code.src})", "bool", True)
 
     def _call(self, tree: Expr) -> Code:
