@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from actors.plan import Plan
 from actors.report import report
-from core.errors import AssayError, ConfigError, Permanent, StoreUnavailable
+from core.errors import AssayError, ConfigError, Permanent
 from core.ports import Bus
 from core.retry import backoff
 from core.signals import Level, signal
@@ -174,7 +174,7 @@ class Supervisor:
     def _may_heal(self, station: Station, error: AssayError) -> bool:
         """Whether a new life may mend it: not what the user must mend, nor a source that gave up by itself."""
         own = station.name.startswith("connector:") and station.running is not None
-        if isinstance(error, StoreUnavailable) and not self._plan.follow:
+        if station.name == "writer" and error.code.startswith("E7") and not self._plan.follow:
             return False
         return not (own or self._closing or isinstance(error, ConfigError | Permanent))
 
