@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from core import signals
+from core.redact import redact_value
 from core.signals import Signal
 from web.state import Message, Said, State, Stats, Status, Tick, fold, live
 
@@ -88,9 +89,12 @@ class LiveFeed(Versioned):
             self.unreadable += 1
 
     def status(self, document: Document, now: float | None = None) -> None:
-        """The status document of now (``core.status.StatusBoard.document``); five times a second is right."""
+        """The status document of now (``core.status.StatusBoard.document``); five times a second is right.
+
+        A source's last error may name a secret, so secrets are masked before anything is kept.
+        """
         at = self._monotonic() if now is None else now
-        self._fold(Status(document, at), at)
+        self._fold(Status(redact_value(document), at), at)
 
     def snapshot(self) -> Document:
         """See ``Feed``."""
@@ -114,10 +118,11 @@ class StoredFeed(Versioned):
 
     def __init__(self, document: Document) -> None:
         super().__init__()
-        self._document = document
+        self._document: Document = redact_value(document)
 
     def status(self, document: Document) -> None:
-        """Show another document."""
+        """Show another document, secrets masked."""
+        document = redact_value(document)
         if document != self._document:
             self._document = document
             self.rise()

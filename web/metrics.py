@@ -109,7 +109,7 @@ def _of_stations(snapshot: Mapping[str, Any]) -> Iterable[str]:
     stores = [({"store": one["name"]}, one) for one in snapshot["stores"]]
     yield family(
         "assay_station_up", "gauge", "1 while a station works.",
-        [(label, int(worded(one.get("state"))[0] == "ok")) for label, one in stations],
+        [(label, int(worded(one.get("state"))[0] == "ok")) for label, one in stations if not _is_off(one)],
     )  # fmt: skip
     yield family(
         "assay_station_restarts_total", "counter", "Restarts since start.",
@@ -117,7 +117,7 @@ def _of_stations(snapshot: Mapping[str, Any]) -> Iterable[str]:
     )  # fmt: skip
     yield family(
         "assay_store_up", "gauge", "1 while a store takes data.",
-        [(label, int(worded(one["state"])[0] == "ok")) for label, one in stores],
+        [(label, int(worded(one["state"])[0] == "ok")) for label, one in stores if not _is_off(one)],
     )  # fmt: skip
     yield family(
         "assay_store_waiting_registrations", "gauge", "Commits that wait for a store.",
@@ -126,6 +126,11 @@ def _of_stations(snapshot: Mapping[str, Any]) -> Iterable[str]:
     yield family(
         "assay_status_age_seconds", "gauge", "Age of what this page says.", [({}, snapshot["live"]["age_s"])]
     )
+
+
+def _is_off(one: Mapping[str, Any]) -> bool:
+    """Switched off by the settings or for want of Java: neither up nor down, so an alert on 0 stays quiet."""
+    return worded(one.get("state"))[1] == "Off"
 
 
 def _seconds(ms: float | None) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from core.redact import remember
 from core.signals import signal
 from tests.web.conftest import BEARER, a_document
 from web.metrics import escaped
@@ -33,6 +34,14 @@ async def test_metrics_have_the_promised_names(client, feed):
     assert 'assay_station_up{station="bus"} 1' in text
     assert 'assay_store_up{store="files"} 1' in text
     assert "assay_ws_sockets 0" in text and "assay_build_info{" in text
+
+
+@pytest.mark.parametrize(("state", "told"), [("ready", 1), ("down", 0), ("off", None)])
+async def test_store_that_is_switched_off_is_neither_up_nor_down(client, feed, state, told):
+    feed.status({**a_document(), "stores": [{"name": "hive", "state": state, "waiting": 0}]})
+    lines = [line for line in (await scrape(client)).splitlines() if line.startswith("assay_store_up{")]
+
+    assert lines == ([] if told is None else [f'assay_store_up{{store="hive"}} {told}'])
 
 
 async def test_each_metric_is_explained_once(client):
@@ -75,3 +84,19 @@ async def test_events_come_as_lines(client, feed):
         "commit 2",
     ]
     assert (refusal.status_code, refusal.json()["field"]) == (400, "limit")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/status", "/metrics", "/"])
+async def test_secret_in_a_last_error_is_masked(client, feed, path):
+    remember("hunter22-of-the-database")
+    document = a_document()
+    words = "cannot open `sqlite:///x.db?password=hunter22-of-the-database` as hunter22-of-the-database"
+    document["sources"][0]["last_error"] = {"code": "E401", "message": words}
+    document["stations"][0]["last_error"] = {"code": "E401", "message": words}
+    feed.status(document)
+
+    async with client(**BEARER) as visitor:
+        answer = await visitor.get(path)
+    assert answer.status_code == 200
+    assert "hunter22" not in answer.text
+    assert path != "/api/v1/status" or "cannot open" in answer.text
