@@ -173,7 +173,8 @@ def _source_live(state: State, name: str, now: float) -> dict[str, Any]:
 
 def _fill(said: Mapping[str, Any]) -> float | None:
     """How full the source's credit is, 0 to 1; None where it does not say."""
-    used, capacity = said.get("in_flight_bytes"), said.get("capacity_bytes")
+    credit = said.get("credit") or {}
+    used, capacity = credit.get("used_bytes"), credit.get("capacity_bytes")
     return min(1.0, used / capacity) if used is not None and capacity else None
 
 

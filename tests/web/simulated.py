@@ -93,7 +93,7 @@ class Run:
         fill = {"flights": 0.62, "weather": 0.31, "invoices": 0.9}.get(facts.name, 0.12)
         return {
             "station": f"connector:{facts.name}", "kind": "connector", "state": state, "pid": 4000 + len(facts.name),
-            "in_flight_bytes": int(fill * 1000), "capacity_bytes": 1000, "events_total": counts.read,
+            "credit": {"used_bytes": int(fill * 1000), "capacity_bytes": 1000}, "events_total": counts.read,
             "scored": {tier: getattr(counts, tier) for tier in MIX}, "rules": {"required": counts.rejected},
             "measures": dict(zip(MEASURES, (0.978, 0.94, 0.903 + wobble() / 200, 0.991, 0.953), strict=True)),
             "delay_ms": {"p50": 240 + 30 * wobble(), "p95": 560 + 80 * wobble()},

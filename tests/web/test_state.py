@@ -79,7 +79,7 @@ def test_series_keep_five_minutes():
 def test_stats_add_delays_measures_and_fill():
     said = {
         "station": "connector:flights", "delay_ms": {"p50": 1.0, "p95": 9.0}, "measures": {"accuracy": 0.5},
-        "in_flight_bytes": 3, "capacity_bytes": 4,
+        "credit": {"used_bytes": 3, "capacity_bytes": 4},
     }  # fmt: skip
     seen = live(folded(counted(0.0, 4, 4), Stats(said, 0.0)), 0.0)
 
