@@ -77,13 +77,19 @@ def config_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data-dir",
-        type=Path,
+        type=_folder,
         metavar="DIR",
         help="where data lie (default: ASSAY_DATA, storage.root, ./data)",
     )
     parser.add_argument(
         "--log-format", choices=("text", "json"), default="text", help="of log lines on stderr"
     )
+
+
+def _folder(text: str) -> Path:
+    if not text.strip():  # a shell variable that is not set would mean the working directory
+        raise argparse.ArgumentTypeError("it is empty; name a directory, or leave the flag out")
+    return Path(text)
 
 
 def _parser(name: str, description: str) -> Parser:

@@ -50,6 +50,14 @@ def test_wrong_words_are_refused_with_the_right_ones(words, code, said):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("command", ["run", "status", "fsck", "validate"])
+def test_an_empty_data_directory_is_not_the_working_directory(command):
+    with pytest.raises(ConfigError, match="it is empty") as raised:
+        parse([command, "--data-dir", ""])
+
+    assert raised.value.code == "E120"
+
+
 @pytest.mark.parametrize(
     "words", ["--event-mode", "--trigger-interval 5s", "--event-mode --web-only", "--streaming", "x"]
 )
