@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from quality import PythonJudge as DataClassifier
 
 
+RAY_SAYS = {"RAY_JOB_ID", "RAY_JOB_CONFIG_JSON_ENV_VAR"}
+"""Variables that Ray sets in its workers, and in what `ray job submit` starts."""
+
+
 class Event:
     """One frame of judged records, one signal, or one post."""
 
@@ -185,7 +189,7 @@ async def _endpoint(data_dir: str | os.PathLike[str] | None) -> Endpoint:
     try:
         return Endpoint.read(path)
     except FileNotFoundError:
-        if data_dir is None and "RAY_JOB_ID" in os.environ:
+        if data_dir is None and RAY_SAYS & os.environ.keys():
             from actors.handles import bus_endpoint
 
             found = await bus_endpoint()

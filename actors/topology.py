@@ -7,8 +7,10 @@ the supervisor's, not Ray's, because a restarted station must ask where to go on
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,13 @@ if not os.environ.get("RAY_ADDRESS"):
     os.environ["RAY_AUTH_MODE"] = "token"  # read when ray is imported, so before that
 
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
+from ray.exceptions import (
+    ActorAlreadyExistsError,
+    ActorDiedError,
+    ActorUnavailableError,
+    RayActorError,
+    RayTaskError,
+)
 
 from actors.plan import Plan
 from actors.stations import (
@@ -32,6 +40,8 @@ from actors.supervisor import Died
 from core.errors import AssayError, ConfigError
 
 NAMESPACE = "assay"
+NAME_FREE_S = 60.0
+"""How long the name of a dead actor may stay taken."""
 CHECKOUT = Path(__file__).resolve().parent.parent
 STATIONS: dict[str, type] = {
     "bus": BusStation, "registry": RegistryStation, "writer": WriterStation, "bridge": BridgeStation,
@@ -127,13 +137,13 @@ class RaySpawner:
     def begin(self, stations: Iterable[str]) -> None:
         """Let the processes of these come up side by side; ``start`` then waits for one of them."""
         for station in stations:
-            self._begun[station] = self._create(station)
+            with contextlib.suppress(ActorAlreadyExistsError):  # an earlier life; `start` waits for its end
+                self._begun[station] = self._create(station)
 
     async def start(self, station: str) -> Actor:
         handle = self._begun.pop(station, None)
         if handle is None:
-            await _gone(station)
-            handle = self._create(station)
+            handle = await _named(lambda: self._create(station))
         return await ready(station, handle)
 
     def _create(self, station: str) -> Any:
@@ -160,13 +170,15 @@ async def ready(name: str, handle: Any) -> Actor:
     return Actor(name, handle, pid)
 
 
-async def _gone(name: str) -> None:
-    """Wait until a dead actor's name is free."""
-    for _ in range(100):
+async def _named(make: Callable[[], Any]) -> Any:
+    """What ``make`` creates, once the name is free of an earlier life (of which no handle may be kept here)."""
+    end = time.monotonic() + NAME_FREE_S
+    while True:
         try:
-            ray.get_actor(name, namespace=NAMESPACE)
-        except ValueError:
-            return
+            return make()
+        except ActorAlreadyExistsError as taken:
+            if time.monotonic() > end:
+                raise Died(f"its earlier life did not end within {NAME_FREE_S:.0f} s: {taken}") from taken
         await asyncio.sleep(0.05)
 
 
@@ -182,8 +194,7 @@ class Run:
     async def run(self, *, on_death: Callable[[str], None]) -> dict[str, Any]:
         """Until the supervisor says that the run is over. Its death takes the stations along; all begin again."""
         while True:
-            await _gone("supervisor")
-            self._actor = await ready("supervisor", create("supervisor", SupervisorStation, self._plan))
+            self._actor = await self._supervisor()
             if self._stopped:
                 await self._actor.call("stop")
             try:
@@ -193,7 +204,12 @@ class Run:
                 if self._stopped:
                     raise AssayError(f"the supervisor died while stopping: {death}", "E907") from death
                 self.restarts += 1
+                self._actor = None  # the name stays taken for as long as a handle is kept here
                 on_death(str(death))
+
+    async def _supervisor(self) -> Actor:
+        made = await _named(lambda: create("supervisor", SupervisorStation, self._plan))
+        return await ready("supervisor", made)
 
     async def stop(self) -> None:
         """End in order."""

@@ -10,7 +10,6 @@ import pytest
 
 from tests.soak.kills import Trial, judge, kill_loop
 from tests.system.site import flights
-from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -31,23 +30,28 @@ def test_a_killed_station_costs_no_record(tmp_path: Path, station: str, queue: s
 
 
 def test_a_jvm_killed_while_registrations_wait_costs_no_record_and_registers_all(tmp_path: Path) -> None:
-    site = flights(tmp_path, 6_000, rate_limit=600, hive=True)
-    run = site.start("--no-web")
+    site = flights(tmp_path, 6_000, rate_limit=400, hive=True)
+    given, later = tmp_path / "in" / "flights.csv", tmp_path / "in" / "later.csv"
+    lines = given.read_bytes().splitlines(keepends=True)
+    given.write_bytes(b"".join(lines[:1_001]))
+    run = site.start("--no-web", "--streaming", "--event-mode")
 
     def waiting() -> int:
-        return next((one["waiting"] for one in run.status().get("stores", ()) if one["name"] == "hive"), 0)
+        return next((one["waiting"] for one in run.status().get("stores", ()) if one["name"] == "hive"), -1)
 
-    pid = run.until(
-        lambda books: run.pid_of("bridge.jvm") if waiting() and books["in_flight"] else None, what="waits"
+    run.until(lambda books: run.pid_of("bridge.jvm") and waiting() == 0, 240, what="Hive has what there is")
+    pid = run.pid_of("bridge.jvm")
+    later.write_bytes(lines[0] + b"".join(lines[1_001:]))
+    run.until(
+        lambda books: waiting() > 0 and books["in_flight"], what="registrations wait, frames are in flight"
     )
     os.kill(pid, signal.SIGKILL)
-    until(
-        lambda: run.pid_of("bridge.jvm") not in {None, pid} or run.process.poll() is not None,
-        120,
-        what="a new JVM",
+    run.until(lambda books: run.pid_of("bridge.jvm") not in {None, pid}, 240, what="another JVM")
+    run.until(
+        lambda books: books["read"] == 6_000 and not books["in_flight"] and not waiting(),
+        what="all is registered",
     )
+    assert next(one for one in run.status()["stations"] if one["name"] == "bridge.jvm")["restarts"] == 1
     trial = Trial("jvm", "memory", 0)
-    judge(trial, site, run, run.wait(300))
+    judge(trial, site, run, run.stop(120))
     assert trial.ok, f"{trial.line()}\n{run.text()[-3000:]}"
-    assert waiting() == 0, run.status()["stores"]
-    assert next(one for one in run.status()["stations"] if one["name"] == "bridge.jvm")["restarts"] >= 1
