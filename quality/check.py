@@ -68,7 +68,9 @@ def check(
 
 def render(path: Path) -> str:
     """A path as a JSON pointer."""
-    return path[0] if len(path) == 1 else pointer(render(path[0]), path[1])
+    if len(path) == 1:
+        return path[0]  # type: ignore[no-any-return]  # a pointer
+    return pointer(path[0][0] if len(path[0]) == 1 else render(path[0]), path[1])
 
 
 def _wider(kind: str, types: frozenset[str], value: Any) -> bool:

@@ -39,9 +39,9 @@ def pointer(path: str, step: str | int) -> str:
     >>> pointer("/a", "b/c~")
     '/a/b~1c~0'
     """
-    return (
-        f"{path}/{step}" if isinstance(step, int) else f"{path}/{step.replace('~', '~0').replace('/', '~1')}"
-    )
+    if isinstance(step, str) and ("~" in step or "/" in step):
+        step = step.replace("~", "~0").replace("/", "~1")
+    return f"{path}/{step}"
 
 
 def read(document: bytes) -> Any:

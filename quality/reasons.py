@@ -34,6 +34,8 @@ def show(value: Any, masked: bool = False) -> str:
         )
     elif kind is str:
         text = _quoted(value[: _SHOWN + 1])
+    elif value is None:
+        return "null"
     else:
         text = dump(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

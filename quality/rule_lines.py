@@ -88,7 +88,7 @@ class RuleLines:
         values = "".join(f"{self.variables[steps].name}, " for steps in rule.fields)
         spoils = "" if rule.severity == "info" else "; spoiled = True"
         return [f"br{kind} += {weight}{spoils}", "if why is None: why = []",
-                f"why.append({self.constant(rule.reason)}(({values})))"]  # fmt: skip
+                f"why.append({self.constant(rule.reasons())}(({values})))"]  # fmt: skip
 
 
 def _unless(check: Code, skipped: str, broken: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from core.errors import ConfigError
 from quality.model import Node
 from quality.reading import pointer
-from quality.reasons import Why, show
+from quality.reasons import MASK, Why, show
 from quality.rule_code import Emitter, Var, columns_of, fields_of
 from quality.rule_runtime import NAMES, as_any, as_float, as_int, as_is
 from quality.rule_syntax import Expr, parse, wrong
@@ -39,21 +39,24 @@ class CompiledRule:
 
     def reason(self, values: Sequence[Any]) -> Why:
         """Why a record broke the rule; ``values`` of ``fields``, None for missing."""
-        rule = self.rule
+        return self.reasons()(values)
+
+    def reasons(self) -> Callable[[Sequence[Any]], Why]:
+        """``reason`` for many records."""
+        rule, masked, severity, expected = self.rule, self.masked, self.severity, self.rule.check[:200]
+        message = rule.message or f"the rule `{rule.id}` does not hold"
         path = ""
         for step in self.fields[0] if self.fields else ():
             path = pointer(path, step)
-        shown = [f"{'.'.join(steps)}={show(value)}" for steps, value in zip(self.fields, values, strict=True)]
-        got = "•••" if self.masked else ", ".join(shown)
-        got = got if len(got) <= 200 else got[:199] + "…"
-        return (
-            path,
-            rule.id,
-            self.severity,
-            rule.check[:200],
-            got,
-            rule.message or f"the rule `{rule.id}` does not hold",
-        )
+        labels = [".".join(steps) + "=" for steps in self.fields]
+
+        def why(values: Sequence[Any]) -> Why:
+            if masked:
+                return (path, rule.id, severity, expected, MASK, message)
+            got = ", ".join([label + show(value) for label, value in zip(labels, values, strict=True)])
+            return (path, rule.id, severity, expected, got if len(got) <= 200 else got[:199] + "…", message)
+
+        return why
 
 
 def check_rule(text: str, fields: Collection[str] | None = None) -> None:
