@@ -83,6 +83,12 @@ def _calm(snapshot: Mapping[str, Any]) -> dict[str, str]:
         return {"level": "warn", "text": "Running with something amiss"}
     if snapshot["live"]["rates"]["read"] > 0:
         return {"level": "ok", "text": "All sources flow, nothing is lost"}
+    flying = snapshot["ledger"].get("in_flight", 0)
+    if flying:
+        return {
+            "level": "ok",
+            "text": f"{flying:,} record{' on its way' if flying == 1 else 's on their way'} to a commit",
+        }
     return {"level": "ok", "text": "All quiet; waiting for something new"}
 
 

@@ -151,6 +151,24 @@ async def test_loss_is_red_and_named(show: Show):
     await expect(page.locator("#verdict")).to_have_text("1 record is missing in flights")
 
 
+@pytest.mark.parametrize("size", ["1440-light", "390-light"])
+async def test_number_of_seven_digits_leaves_its_sparkline_alone(show: Show, size: str):
+    millions = {"read": 19_999_998, "gold": 9_999_999, "in_flight": 9_999_999}
+    show.feed.status(a_document(**millions))
+    page = await show.page(size)
+    tile = page.locator("#tile-in_flight")
+    await expect(tile.locator("b")).to_have_text("9,999,999", timeout=15_000)
+    await expect(page.locator("#verdict")).to_have_text("9,999,999 records on their way to a commit")
+
+    edges = await tile.evaluate(
+        """box => { const right = part => { const words = document.createRange(); words.selectNodeContents(part);
+        return words.getBoundingClientRect().right; };
+        return [right(box.querySelector("dd")), box.querySelector("canvas").getBoundingClientRect().left,
+                box.getBoundingClientRect().right]; }"""
+    )
+    assert edges == sorted(edges)
+
+
 async def test_markup_in_a_name_is_text(show: Show):
     """Row 101."""
     name = "<img src=x onerror=document.title='owned'>"

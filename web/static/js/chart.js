@@ -2,13 +2,14 @@
 import { cleared, colour } from "./dom.js";
 
 const TIERS = ["gold", "silver", "bronze", "rejected"];
+const NARROW = 24;
 
-/** The last two minutes of a value as a line, three seconds a point; nulls are gaps. */
+/** The last two minutes of a value as a line, three seconds a point; nulls are gaps. Nothing where the number left no room. */
 export function sparkline(canvas, values) {
   const area = cleared(canvas);
   const shown = thirds(values.slice(-120));
   const known = shown.filter((value) => value !== null);
-  if (!area || known.length < 2) return;
+  if (!area || area.width < NARROW || known.length < 2) return;
   const low = Math.min(...known);
   const span = Math.max(...known) - low;
   const { pen, width, height } = area;
