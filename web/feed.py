@@ -34,6 +34,19 @@ class Feed(Protocol):
         """Waits until the version is not ``version`` any more; returns the new one."""
 
 
+def _masked(document: Document) -> Document:
+    """``document`` with secrets masked in what stations say went wrong; the rest are names and numbers.
+
+    Masking every text would take the loop 9 ms for seven sources, five times a second.
+    """
+
+    def one(part: dict[str, Any]) -> dict[str, Any]:
+        error = part.get("last_error")
+        return {**part, "last_error": redact_value(error)} if error else part
+
+    return {**document, **{kind: [one(part) for part in document[kind]] for kind in ("sources", "stations")}}
+
+
 class Versioned:
     """A number that rises, and a way to wait for that. One loop; no locks."""
 
@@ -94,7 +107,7 @@ class LiveFeed(Versioned):
         A source's last error may name a secret, so secrets are masked before anything is kept.
         """
         at = self._monotonic() if now is None else now
-        self._fold(Status(redact_value(document), at), at)
+        self._fold(Status(_masked(document), at), at)
 
     def snapshot(self) -> Document:
         """See ``Feed``."""
@@ -118,11 +131,11 @@ class StoredFeed(Versioned):
 
     def __init__(self, document: Document) -> None:
         super().__init__()
-        self._document: Document = redact_value(document)
+        self._document = _masked(document)
 
     def status(self, document: Document) -> None:
         """Show another document, secrets masked."""
-        document = redact_value(document)
+        document = _masked(document)
         if document != self._document:
             self._document = document
             self.rise()
