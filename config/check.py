@@ -39,6 +39,10 @@ def check(document: Document, data: dict[str, Any]) -> None:
     _references(document, sources, datasets)
     _schemas(document, datasets)
     _rule_ids(document, datasets)
+    warehouse = _mapping(data, "storage").get("warehouse")
+    if isinstance(warehouse, str) and "://" in warehouse:
+        message = f"the warehouse `{warehouse}` is not on this machine, and this version writes local files only; give a path"
+        document.fault(places.at("storage", "warehouse"), "E121", message)
     logging = data.get("logging")
     if isinstance(logging, str) and not FilePath(logging).is_file():
         message = f"the logging document `{logging}` does not exist below `{FilePath.cwd()}`"

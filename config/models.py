@@ -21,6 +21,10 @@ def _a_duration(text: str) -> str:
     return text
 
 
+def _a_lookback(back: float | str) -> float | str:
+    return _a_duration(back) if isinstance(back, str) else back
+
+
 def _a_size(text: str) -> str:
     try:
         size_bytes(text)
@@ -153,7 +157,7 @@ class SqlSettings(SourceCommon):
         default=None, description="A column that only grows (id, updated_at); null: the key."
     )
     columns: tuple[str, ...] | None = Field(default=None, description="Columns to read; null: all.")
-    lookback: float | str = Field(
+    lookback: Annotated[float | str, AfterValidator(_a_lookback)] = Field(
         default=0, description="Read again this much before the last cursor, for late commits."
     )
 

@@ -54,6 +54,18 @@ ROWS = [
         ["6:13", "E102", "tag", "!!python/object/apply:os.system", "refused"],
         id="06-tag",
     ),
+    pytest.param(
+        GOOD + 'storage: {warehouse: "hdfs://host/tables"}\n',
+        ["6:22", "E121", "`hdfs://host/tables`", "local files only"],
+        id="warehouse-elsewhere",
+    ),
+    pytest.param(
+        with_source(
+            "  f: {type: sql, url: 'sqlite:///x', table: t, key: [k], dataset: flights, lookback: 5 parsecs}\n"
+        ),
+        ["E142", "`sources.f.lookback`", "`parsecs`", "min (minutes)"],
+        id="lookback-unit",
+    ),
     pytest.param(BOMB + GOOD, ["E106", "10,000"], id="07-bomb"),
     pytest.param("a: &a [*a]\n" + GOOD, ["E102", "inside its own anchor"], id="07-alias-of-itself"),
     pytest.param("a: " + "[" * 100_000 + "\n", ["1:", "E102", "nested deeper"], id="07-deep"),
