@@ -21,6 +21,7 @@ from actors.report import report
 from config.secrets import remember_secrets
 from core.bus_messages import Filter
 from core.errors import AssayError, StoreUnavailable
+from core.lean import without_pandas
 from core.line import Endpoint, Line
 from core.ports import Attachment, Settled
 from core.redact import remember
@@ -28,6 +29,7 @@ from core.signals import Signal
 from schemas.columns import Column, columns
 from schemas.model import Registered
 
+without_pandas()
 log = logging.getLogger("assay.stations")
 PATIENCE_S = 15
 """How long a batch run waits for a store that refuses."""
