@@ -51,7 +51,7 @@ ASSAY_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("assay_raw", "BINARY", "the bytes as received"),
     ("assay_content_type", "STRING", "what assay_raw is"),
 )
-"""Name, type, comment (CONTRACTS.md §3), in the order of the tables."""
+"""Name, type, comment (docs/contracts.md §3), in the order of the tables."""
 
 
 @dataclass(frozen=True, slots=True)

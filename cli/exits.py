@@ -1,4 +1,4 @@
-"""Exit codes (CONTRACTS.md §1), and which error means which."""
+"""Exit codes (docs/contracts.md §1), and which error means which."""
 
 from __future__ import annotations
 

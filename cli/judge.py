@@ -1,4 +1,4 @@
-"""``assay judge``: NDJSON on standard input, one judgement a line on standard output (CONTRACTS.md §5)."""
+"""``assay judge``: NDJSON on standard input, one judgement a line on standard output (docs/contracts.md §5)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def shown(verdicts: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """Judgements as CONTRACTS.md §5 has them."""
+    """Judgements as docs/contracts.md §5 has them."""
     for row in verdicts.select(["tier", "score", "valid", *MEASURES, "reasons"]).to_pylist():
         yield {
             "tier": Tier(row["tier"]).word,

@@ -119,7 +119,7 @@ async def _drive(args: argparse.Namespace, plan: Any, stored: Mapping[str, Count
 def verdict(
     document: Mapping[str, Any], errors: Mapping[str, Mapping[str, Any]], max_reject_rate: float | None
 ) -> int:
-    """The exit code of a finished run (CONTRACTS.md §1): a sink that refuses outweighs a source that is away."""
+    """The exit code of a finished run (docs/contracts.md §1): a sink that refuses outweighs a source that is away."""
     codes = {name: str(error["code"]) for name, error in errors.items()}
     if any(code.startswith("E7") for code in codes.values()):
         return exits.SINK_UNWRITABLE

@@ -13,7 +13,7 @@ DEFAULT_TRIGGER = "10 seconds"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add every flag of CONTRACTS.md §1."""
+    """Add every flag of docs/contracts.md §1."""
     from cli.parser import config_arguments
 
     config_arguments(parser)

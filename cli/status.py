@@ -50,7 +50,7 @@ def is_running(root: Path) -> bool:
 
 
 def document(config: Config) -> dict[str, Any]:
-    """The status (CONTRACTS.md §4): told by the running system, else folded from what is stored."""
+    """The status (docs/contracts.md §4): told by the running system, else folded from what is stored."""
     root = config.storage.root
     if is_running(root):
         told = _told(root / "state" / "status.json")

@@ -24,7 +24,7 @@ def closing_table(
     """What a run did, one line a source and one for all.
 
     Args:
-        status: the status document (CONTRACTS.md §4).
+        status: the status document (docs/contracts.md §4).
         rates: source → (seconds it took, records a second).
         where: source → where its records landed.
         colour: None: when stdout is a terminal and ``NO_COLOR`` is not set.

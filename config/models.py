@@ -71,7 +71,8 @@ class Storage(Model):
 
     root: Path = Field(default=Path("data"), description="Root of everything that is kept.")
     warehouse: str | None = Field(
-        default=None, description="Tables; null: `<root>/warehouse`. May be `hdfs://` or `s3://`."
+        default=None,
+        description="Tables, a local directory; null: `<root>/warehouse`. `hdfs://` and `s3://` in a later version.",
     )
     fallback: Path | None = Field(
         default=None, description="Files whose table's directory refuses; null: `<root>/fallback`."
@@ -148,7 +149,7 @@ class SqlSettings(SourceCommon):
 
     type: Literal["sql"] = Field(description="This kind of source.")
     url: SecretStr = Field(
-        description="`sqlite:///path/to.db`; PostgreSQL uses the same source.",
+        description="`sqlite:///path/to.db`; PostgreSQL in a later version.",
         examples=["sqlite:///data/chinook.db"],
     )
     table: str = Field(description="Table or view, optionally `schema.table`.")

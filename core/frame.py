@@ -41,7 +41,7 @@ JUDGED_SCHEMA = pa.schema([
     ("document", pa.large_binary()),       # standardised and derived; null where equal to what was judged
     ("extra", pa.large_binary()),          # JSON of fields the schema does not know; null if none
 ])  # fmt: skip
-"""What a judge returns: one row a document, in order (NATIVE.md)."""
+"""What a judge returns: one row a document, in order (docs/design.md §6)."""
 
 FRAME_SCHEMA = pa.schema([
     ("partition", pa.dictionary(pa.int8(), pa.string())),

@@ -55,5 +55,5 @@ class Ledger(msgspec.Struct, kw_only=True):
         return self.counts.read - self.counts.settled - self.in_flight
 
     def as_dict(self) -> dict[str, int]:
-        """The ledger as CONTRACTS.md §4 writes it."""
+        """The ledger as docs/contracts.md §4 writes it."""
         return {**self.counts.as_dict(), "in_flight": self.in_flight, "imbalance": self.imbalance}

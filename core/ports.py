@@ -64,7 +64,7 @@ class SourceStatistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judge(Protocol):
-    """One schema and its rules, compiled (NATIVE.md)."""
+    """One schema and its rules, compiled (docs/quality.md)."""
 
     kernel: str
     version: str

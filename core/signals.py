@@ -13,7 +13,7 @@ Level = Literal["info", "warning", "error"]
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened. ``type`` is ``assay.<noun>.<past verb>`` (CONTRACTS.md §8)."""
+    """One thing that happened. ``type`` is ``assay.<noun>.<past verb>`` (docs/contracts.md §8)."""
 
     id: str
     source: str

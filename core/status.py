@@ -1,4 +1,4 @@
-"""The status document (CONTRACTS.md §4): folded from what the stations say, or from what is stored."""
+"""The status document (docs/contracts.md §4): folded from what the stations say, or from what is stored."""
 
 from __future__ import annotations
 

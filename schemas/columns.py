@@ -1,4 +1,4 @@
-"""JSON Schema -> the typed columns of the Silver and Gold tables (CONTRACTS.md §3). Pure."""
+"""JSON Schema -> the typed columns of the Silver and Gold tables (docs/contracts.md §3). Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things lie below the data directory (CONTRACTS.md §2), and which day a row belongs to."""
+"""Where things lie below the data directory (docs/contracts.md §2), and which day a row belongs to."""
 
 from __future__ import annotations
 

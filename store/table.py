@@ -1,4 +1,4 @@
-"""Frames -> parquet files: one a (dataset, schema version, tier, UTC day), with the columns of CONTRACTS.md §3."""
+"""Frames -> parquet files: one a (dataset, schema version, tier, UTC day), with the columns of docs/contracts.md §3."""
 
 from __future__ import annotations
 

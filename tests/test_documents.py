@@ -148,6 +148,18 @@ def test_names_that_a_page_finds_in_a_file_are_in_it(page: Path):
     assert gone == []
 
 
+@pytest.mark.parametrize("path", [*product(), *pages()], ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_what_is_cited_by_its_section_has_it(path: Path):
+    gone = []
+    for page, section in re.findall(r"\b(docs/[\w./-]+\.md)(?: §(\d+))?", path.read_text(encoding="utf-8")):
+        cited = CHECKOUT / page
+        text = cited.read_text(encoding="utf-8") if cited.exists() else ""
+        if not text or (section and f"\n## {section}. " not in text):
+            gone.append(f"{page} §{section}")
+
+    assert gone == []
+
+
 def test_the_readme_begins_with_its_two_commands():
     top = (CHECKOUT / "README.md").read_text(encoding="utf-8").splitlines()[:25]
 

@@ -1,4 +1,4 @@
-"""Who may import whom (DESIGN.md §5), and where ray, pyspark and elasticsearch may be named."""
+"""Who may import whom (docs/design.md §5), and where ray, pyspark and elasticsearch may be named."""
 
 from __future__ import annotations
 

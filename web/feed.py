@@ -22,7 +22,7 @@ class Feed(Protocol):
     """What the web part knows of the world. Cheap to ask; every method is called on the server's loop."""
 
     def snapshot(self) -> Document:
-        """The status document (CONTRACTS.md §4) with one key more, ``live`` (``web.state.live``)."""
+        """The status document (docs/contracts.md §4) with one key more, ``live`` (``web.state.live``)."""
 
     def events(self, limit: int = 500) -> Sequence[Event]:
         """The newest ``limit`` signals, oldest first; each has ``n``, its number since start (1, 2, …)."""

@@ -1,4 +1,4 @@
-"""Who is let in, and what is told to those who are not (RELIABILITY.md §6, Web)."""
+"""Who is let in, and what is told to those who are not (docs/web.md)."""
 
 from __future__ import annotations
 
