@@ -19,7 +19,7 @@ from pathlib import Path
 from bench import spark_peer
 from bench.events import write_jsonl
 from bench.figure import Figure, table
-from bench.program import OUT, Program, cpu_s, running, stored_rows, write_config
+from bench.program import OUT, Program, cpu_s, running, stored_rows, waited_s, write_config
 
 EVENTS = 1_200_000
 QUICK = 60_000
@@ -53,8 +53,10 @@ async def measure(source: Path, count: int, profile: Path | None = None) -> dict
         spies = _spies(program, profile) if profile else []
         pids = program.pids(STATIONS)
         before = {name: cpu_s(pid) for name, pid in pids.items()}
+        waited = waited_s(pids[STATIONS[0]])
         await program.until(lambda: _committed(program) >= count, 30 + count / 5000)
         used = {name: cpu_s(pid) - before[name] for name, pid in pids.items()}
+        waited = waited_s(pids[STATIONS[0]]) - waited
         took = program.times("assay.batch.committed")[-1] - program.times("assay.source.started")[0]
         for spy in spies:
             spy.wait()
@@ -62,7 +64,12 @@ async def measure(source: Path, count: int, profile: Path | None = None) -> dict
     if sum(stored.values()) != count:
         raise RuntimeError(f"{count} events were written, {stored} are in the tables")
     shutil.rmtree(root)
-    return {"rate": count / took, "seconds": took, **{name: used[name] / count * 1e6 for name in used}}
+    return {
+        "rate": count / took,
+        "seconds": took,
+        "waited": waited,
+        **{name: used[name] / count * 1e6 for name in used},
+    }
 
 
 def _committed(program: Program) -> int:
@@ -94,7 +101,7 @@ def main(
         Figure(
             "event mode, JSON lines to committed parquet", ours["rate"], "events/s", TARGET, at_most=False,
             peer=theirs, peer_name="Spark Structured Streaming", ratio_target=RATIO if theirs else None,
-            peer_floor=PEER_FLOOR, note=f"{count:,} events in {ours['seconds']:.1f} s; CPU µs/event: {cpu}",
+            peer_floor=PEER_FLOOR, note=f"{count:,} events in {ours['seconds']:.1f} s, {ours['waited']:.1f} s waiting for a core; CPU µs/event: {cpu}",
         )
     ]  # fmt: skip
 

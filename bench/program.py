@@ -171,6 +171,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def waited_s(pid: int) -> float:
+    """Seconds that the threads of a process were ready to run and had no core: how busy the machine was otherwise."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(path.read_text().split()[1]) for path in tasks) / 1e9
+
+
 def _seconds(stamp: str) -> float:
     from datetime import datetime
 
