@@ -28,6 +28,9 @@ COMMANDS = {
     "fsck": ("cli.fsck", "check what is on disk, and mend it"),
 }
 
+NOT_YET = ("audit", "backtest", "parity", "reconcile", "replay", "schema", "suggest")
+"""Commands of a later version."""
+
 
 def load(name: str) -> Command:
     """The module behind a name."""

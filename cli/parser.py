@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from cli import commands, run_flags
 from cli.commands import COMMANDS, Command
-from config.complaints import near
+from config.complaints import listed, near
 from core.errors import ConfigError
 
 DEFAULT_CONFIG = Path("config/data_sources.yml")
@@ -56,6 +56,10 @@ def parse(argv: Sequence[str]) -> tuple[Command, argparse.Namespace]:
         print(_overview())
         raise SystemExit(0)
     name = words.pop(0) if words and not words[0].startswith("-") else "run"
+    if name in commands.NOT_YET:
+        raise ConfigError(
+            f"the command `{name}` is not in this version; there is {listed(sorted(COMMANDS))}", "E121"
+        )
     if name not in COMMANDS:
         raise UsageError(f"`{name}` is not a command; {near(name, COMMANDS)}")
     if name == "run":
