@@ -30,6 +30,7 @@ def make_reader(
     ending = PurePath(known.file).suffix.lower()
     kind = _ENDINGS.get(ending) if settings.format == "auto" else settings.format
     if kind is None:
+        refuse_disguise(known.file, os.pread(fd, 4096, 0))
         raise BadFile(
             f"`{known.file}` ends in `{ending}`, which says no format; set `format` to csv, jsonl or parquet",
             "E202",

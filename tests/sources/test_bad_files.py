@@ -69,6 +69,7 @@ REFUSED_FILES = [
     pytest.param(
         "x.parquet", doubled_columns(), "E211", "more than one column `id`", id="parquet-duplicate-columns"
     ),
+    pytest.param("x.csv.gz", gzip.compress(b"id\n1\n"), "E207", "unpack it (`gunzip`)", id="gz-ending"),
     pytest.param("x.dat", b"1,2\n", "E202", "says no format", id="unknown-ending"),
     pytest.param("x.csv", b'id,name\n1,"a\n' + b"x" * 3000, "E213", "line 2", id="unclosed-quote-too-large"),
     pytest.param("x.csv", b'"id,name\n1,a\n', "E216", "does not end", id="unclosed-quote-in-header"),
