@@ -115,7 +115,8 @@ class Registry:
         await self._line.say(
             signal(
                 "assay.schema.detected", subject, f"data of `{source}` have fields that `{subject}` does not know:"
-                f" {shown}{more}", source=SAYS, fields=fresh, seen_in=source,
+                f" {shown}{more}", source=SAYS,
+                fields=[{"name": name, "type": kind} for name, kind in fresh.items()], seen_in=source,
             )
         )  # fmt: skip
 

@@ -91,7 +91,10 @@ async def test_unknown_fields_are_told_once_also_after_a_restart(
     await again.close()
 
     detected = [one for one in said if one.type == "assay.schema.detected"]
-    assert [one.data["fields"] for one in detected] == [{"colour": "string"}, {"size": "integer"}]
+    assert [one.data["fields"] for one in detected] == [
+        [{"name": "colour", "type": "string"}],
+        [{"name": "size", "type": "integer"}],
+    ]
     assert "`colour` (string)" in detected[0].data["message"]
 
 
