@@ -24,7 +24,7 @@ from actors.report import report
 from actors.tally import Tally
 from core.batch import Batch, Resume
 from core.crash import crashpoint
-from core.errors import AssayError, BusLost, Permanent, Retryable
+from core.errors import AssayError, BusLost, ConfigError, Permanent, Retryable
 from core.frame import FRAME_SCHEMA, Frame, Header, QuarantineNote
 from core.ledger import Counts
 from core.ports import Attachment, Bus, Judge, Settled, Source, WriterDesk
@@ -36,6 +36,10 @@ from core.status import SourceFacts, source_object
 
 CREDIT_BYTES = 96 << 20
 """Frames of one source that may be on their way to a commit, in bytes of payload."""
+
+
+AT_ONCE_ROWS = 128
+"""Batches up to this are judged on the loop, in about a millisecond: handing them to a thread and back costs more."""
 
 
 class Renewed(Exception):
@@ -163,7 +167,7 @@ class Connector:
                 return
             except (Renewed, BusLost) as why:
                 await self._say("assay.source.recovered", f"goes on from the commit log: {why}")
-            except Permanent as error:
+            except (Permanent, ConfigError) as error:
                 await self._fail(error, "failed", "error")
                 raise
             except Retryable as error:
@@ -192,24 +196,27 @@ class Connector:
         await self._source.open(self._attached.resume)
         self._state, self._last_error = "running", None
         await self._say("assay.source.started", f"epoch {self._attached.epoch}")
-        while (batch := await self._next()) is not None:
-            await self._forward(batch)
+        interrupted = asyncio.create_task(self._interrupted())
+        try:
+            while (batch := await self._next(interrupted)) is not None:
+                await self._forward(batch)
+        finally:
+            interrupted.cancel()
         await self._flush()
         await self._until(lambda: self._books.in_flight == 0 and not self._books.bytes_in_flight)
         self._state = "stopped" if self._stopping.is_set() else "drained"
         if self._state == "drained":
             await self._say("assay.source.drained", f"{self._books.ledger.counts.read:,} records in all")
 
-    async def _next(self) -> Batch | None:
+    async def _next(self, interrupted: asyncio.Task[None]) -> Batch | None:
         """The next batch, when there is credit for it; None when drained or stopped."""
         await self._until(lambda: self._books.bytes_in_flight < CREDIT_BYTES or self._stopping.is_set())
         if self._stopping.is_set():
             return None
         assert self._source is not None
         reading = asyncio.ensure_future(self._source.read())
-        stopping = asyncio.ensure_future(self._interrupted())
         try:
-            await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reading, interrupted}, return_when=asyncio.FIRST_COMPLETED)
             if reading.done():
                 return reading.result()
             reading.cancel()
@@ -217,7 +224,6 @@ class Connector:
             self._check()
             return None
         finally:
-            stopping.cancel()
             if not reading.done():
                 reading.cancel()
 
@@ -225,7 +231,10 @@ class Connector:
         crashpoint("connector.read")
         arrived = int(self._clock() * 1e6)
         self._tally.events += len(batch) + batch.repeats
-        records = await asyncio.to_thread(judge_batch, self._judge, batch, arrived)
+        if len(batch) <= AT_ONCE_ROWS:
+            records = judge_batch(self._judge, batch, arrived)
+        else:
+            records = await asyncio.to_thread(judge_batch, self._judge, batch, arrived)
         records, covers = within(records, batch.covers, self._job.span)
         attachments = self._attachments(batch, records)
         notes = [
@@ -328,7 +337,10 @@ class Connector:
             raise Renewed(self._renew)
 
     async def _interrupted(self) -> None:
-        await self._until(self._stopping.is_set)
+        """Wait until reading on is of no use: stopped, or a new epoch is due."""
+        while not (self._stopping.is_set() or self._renew):
+            self._changed.clear()
+            await self._changed.wait()
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         """Wait for ``condition``, or raise ``Renewed``."""

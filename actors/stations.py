@@ -61,16 +61,19 @@ class BusStation(Station):
     """The event manager."""
 
     def __init__(self, plan: Plan) -> None:
-        from actors.bus import Bus
-        from core.units import size_bytes
+        import actors.bus  # noqa: F401 - while other stations get ready: a process's start is mostly imports
 
         super().__init__("bus", plan)
-        settings = plan.config.bus
-        folder = plan.root / "state" / "bus"
-        self._bus = Bus(plan.bus_address, settings.queue, folder, size_bytes(settings.backlog))
+        self._bus: Any = None
 
     async def ready(self) -> int:
         """Bound; the address is in ``state/bus.json`` for subscribers in other processes."""
+        from actors.bus import Bus
+        from core.units import size_bytes
+
+        settings = self.plan.config.bus
+        folder = self.plan.root / "state" / "bus"
+        self._bus = Bus(self.plan.bus_address, settings.queue, folder, size_bytes(settings.backlog))
         endpoint = await self._bus.start()
         path = self.plan.root / "state" / "bus.json"
         await asyncio.to_thread(endpoint.write, path)
@@ -94,7 +97,8 @@ class BusStation(Station):
 
     def endpoint(self) -> Endpoint | None:
         """Where it listens."""
-        return self._bus.endpoint
+        endpoint: Endpoint | None = self._bus.endpoint
+        return endpoint
 
     def statistics(self) -> dict[str, Any]:
         """See ``Station``."""
@@ -145,24 +149,24 @@ class WriterStation(Station):
     """The one writer of the data directory."""
 
     def __init__(self, plan: Plan) -> None:
+        import actors.writer  # noqa: F401 - see BusStation
         from actors.handles import RegistryHandle
-        from actors.writer import Writer
 
         super().__init__("writer", plan)
         self._registry = RegistryHandle()
         self._plans: dict[str, list[Column]] = {}
         self._frames: Any = None
-        self._writer = Writer(
-            plan.root,
-            plan.config.storage,
-            plan.config.writer,
-            mode=plan.mode,
-            plan=self._columns,
-            line=self.line,
-        )
+        self._writer: Any = None
+        self._up = asyncio.Event()
 
     async def ready(self) -> int:
         """The log is recovered and frames are taken."""
+        from actors.writer import Writer
+
+        plan = self.plan
+        self._writer = Writer(
+            plan.root, plan.config.storage, plan.config.writer, mode=plan.mode, plan=self._columns, line=self.line
+        )  # fmt: skip
         await self._writer.start()
         await self.line.open()
         # Before any source can send: a frame that nobody subscribed to is gone, and its source would wait for ever.
@@ -174,6 +178,7 @@ class WriterStation(Station):
             credit_bytes=64 << 20,
             credit_frames=4096,
         )
+        self._up.set()
         return os.getpid()
 
     async def run(self) -> None:
@@ -224,14 +229,23 @@ class WriterStation(Station):
         return self._plans[schema]
 
     async def attach(self, source: str) -> Attachment:
-        """See ``core.ports.WriterDesk``."""
+        """See ``core.ports.WriterDesk``. Asked before the log is recovered, it waits for that."""
+        await self._up.wait()
         attachment: Attachment = await self._writer.attach(source)
         return attachment
 
     async def drain(self) -> dict[str, Any]:
-        """Commit what is held; the statistics after that."""
+        """Commit what is held and look at the files once more.
+
+        Returns:
+            The statistics, and ``settled``: source -> its committed counts, less what is missing on disk.
+        """
         await self._writer.drain()
-        return self.statistics()
+        settled = await self._writer.audited()
+        return {
+            **self.statistics(),
+            "settled": {source: counts.as_dict() for source, counts in settled.items()},
+        }
 
     def statistics(self) -> dict[str, Any]:
         """See ``Station``."""
@@ -242,18 +256,20 @@ class BridgeStation(Station):
     """Hive, by way of Spark."""
 
     def __init__(self, plan: Plan) -> None:
-        from actors.bridge import Bridge
+        import actors.bridge  # noqa: F401 - see BusStation
         from actors.handles import RegistryHandle
 
         super().__init__("bridge", plan)
         self._registry = RegistryHandle()
-        self._bridge = Bridge(plan.root, plan.config, self.line, {})
+        self._bridge: Any = None
 
     async def ready(self) -> int:
         """It knows the tables' columns; Spark starts beside."""
+        from actors.bridge import Bridge
         from bridge.ddl import TablePlan
         from quality.spec import JudgeSpec
 
+        self._bridge = Bridge(self.plan.root, self.plan.config, self.line, {})
         await self.line.open()
         for dataset in sorted({self.plan.config.sources[name].dataset for name in self.plan.sources}):
             found = await self._registry.get(dataset)
@@ -289,8 +305,7 @@ class ConnectorStation(Station):
     """One source."""
 
     def __init__(self, plan: Plan, source: str) -> None:
-        # Loaded while other stations get ready: a process's start is mostly its imports.
-        import actors.connector
+        import actors.connector  # see BusStation
         import actors.sources.table  # noqa: F401
         import quality  # noqa: F401
 

@@ -18,7 +18,10 @@ from core.errors import AssayError, ConfigError, Permanent
 from core.ports import Bus
 from core.retry import backoff
 from core.signals import Level, signal
+from core.status import instant
 
+GIVE_UP_AFTER = 8
+"""Batch mode: a station that died so often in a row before it was ready ends for good."""
 STEADY_S = 30.0
 """A station that lived this long starts again without the waits of its earlier deaths."""
 
@@ -94,7 +97,7 @@ class Supervisor:
         """The ``stats`` message of the supervisor."""
         own = {
             "name": "supervisor",
-            "state": "running",
+            "state": "done" if self._closing else "running",
             "pid": os.getpid(),
             "restarts": 0,
             "last_error": None,
@@ -136,15 +139,13 @@ class Supervisor:
         """Start ``station``, and again whenever it dies. Returns what it returns; raises what ends it for good."""
         for need in self._needs(station.name):
             await self._stations[need].up.wait()
-        waits, born = backoff(0.1, 10.0), time.monotonic()
+        waits, stillborn = backoff(0.1, 10.0), 0
         while True:
+            born = time.monotonic()
             try:
-                station.state, born = "starting" if not station.restarts else "restarting", time.monotonic()
-                station.running = await self._spawner.start(station.name)
-                station.pid, station.state = station.running.pid, "running"
-                station.up.set()
-                if station.restarts:
-                    await self._say("assay.station.restarted", station, f"lives again, pid {station.pid}")
+                await self._begin(station)
+                stillborn = 0
+                assert station.running is not None
                 result = await station.running.finished()
                 station.state = "done"
                 return result
@@ -152,23 +153,37 @@ class Supervisor:
                 if self._closing:
                     station.state = "done"
                     return None
+                stillborn += station.running is None
+                if stillborn >= GIVE_UP_AFTER and not self._plan.follow:
+                    raise await self._fail(station, AssayError(f"does not start: {death}", "E907")) from None
                 await self._mourn(station, "E907", str(death))
             except AssayError as error:
-                if self._may_heal(station, error):
-                    await self._mourn(station, error.code, error.message)
-                    await asyncio.sleep(next(waits))
-                    continue
-                station.state = "failed"
-                station.last_error = {"code": error.code, "message": error.message, "at": time.time()}
-                raise
+                if not self._may_heal(station, error):
+                    raise await self._fail(station, error) from None
+                await self._mourn(station, error.code, error.message)
             if time.monotonic() - born > STEADY_S:
                 waits = backoff(0.1, 10.0)
             await asyncio.sleep(next(waits))
 
+    async def _begin(self, station: Station) -> None:
+        station.state = "restarting" if station.restarts else "starting"
+        station.running = None
+        station.running = await self._spawner.start(station.name)
+        station.pid, station.state = station.running.pid, "running"
+        station.up.set()
+        if station.restarts:
+            await self._say("assay.station.restarted", station, f"lives again, pid {station.pid}")
+
+    async def _fail(self, station: Station, error: AssayError) -> AssayError:
+        station.state = "failed"
+        station.last_error = {"code": error.code, "message": error.message, "at": instant(time.time())}
+        await self._say("assay.station.failed", station, str(error), "error")
+        return error
+
     async def _mourn(self, station: Station, code: str, why: str) -> None:
         station.restarts += 1
         station.state, station.running = "restarting", None
-        station.last_error = {"code": code, "message": why, "at": time.time()}
+        station.last_error = {"code": code, "message": why, "at": instant(time.time())}
         await self._say("assay.station.died", station, why, "error")
 
     def _may_heal(self, station: Station, error: AssayError) -> bool:
@@ -195,14 +210,15 @@ class Supervisor:
         await self._wait(self._plan.connectors, drain_s)
         last += await self._each(self._plan.connectors, "statistics", within_s=5)
         last += await self._each(["writer"], "drain", within_s=drain_s)
-        await self._let_the_bridge_come_up()
-        last += await self._each(
-            ["bridge"], "drain", 120.0 if self._plan.mode == "batch" else 10.0, within_s=130
-        )
+        patient = self._plan.mode == "batch" and not self._stopping.is_set()
+        if patient:
+            await self._let_the_bridge_come_up()
+        bridge_s = 120.0 if patient else 5.0
+        last += await self._each(["bridge"], "drain", bridge_s, within_s=bridge_s + 5)
         last += await self._each(["registry", "bus"], "statistics", within_s=5)
         self._closing = True
         for name in ("bridge", "registry", "writer", "bus"):
-            await self._each([name], "stop", within_s=15)
+            await self._each([name], "stop", within_s=10)
             await self._wait([name], 5)
         for station in self._stations.values():
             if station.running:
@@ -214,9 +230,7 @@ class Supervisor:
 
     async def _let_the_bridge_come_up(self) -> None:
         """A small batch is over before the bridge's process is up; what it committed is registered all the same."""
-        if self._plan.mode != "batch" or not all(
-            self._stations[n].up.is_set() for n in self._plan.connectors
-        ):
+        if not all(self._stations[name].up.is_set() for name in self._plan.connectors):
             return
         up = asyncio.create_task(self._stations["bridge"].up.wait())
         await asyncio.wait({up, self._ends["bridge"]}, timeout=60.0, return_when=asyncio.FIRST_COMPLETED)

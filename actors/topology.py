@@ -61,6 +61,7 @@ def connect(*, insecure: bool = False) -> None:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    logging.getLogger("ray").setLevel(logging.ERROR)
     quiet = {
         "namespace": NAMESPACE,
         "log_to_driver": False,

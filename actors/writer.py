@@ -188,6 +188,11 @@ class Writer:
         await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
         self._raise_if_ended()
 
+    async def audited(self) -> dict[str, Counts]:
+        """Look at the files once more; every source's committed counts, less what is missing on disk."""
+        await self._in_store(self._seen)
+        return {source: self._counts(source) for source in self._committer.state.counts}
+
     def statistics(self) -> dict[str, Any]:
         """Numbers of now."""
         state = "refused" if self._error else "degraded" if self._committer.places.waiting else "running"

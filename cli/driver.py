@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ import msgspec
 from actors import topology
 from actors.plan import Plan
 from core.bus_messages import Filter
+from core.errors import AssayError
 from core.ledger import Counts
 from core.line import Endpoint, Line
 from core.redact import redact_value
@@ -28,6 +30,8 @@ from core.signals import Signal
 from core.status import StatusBoard
 
 log = logging.getLogger("assay.driver")
+END_S = 75.0
+"""How long an orderly end may take: sources 30 s, the writer 30 s, and some for Hive and the rest."""
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -68,9 +72,9 @@ class Driver:
         Returns:
             The final status document, and the supervisor's result (``errors`` by station).
         """
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._signalled, number)
+        if self.stopping:  # asked to end while Ray was starting
+            self.board.state = "done"
+            return self.board.document(), {"errors": {}, "statistics": []}
         watching = [asyncio.create_task(self._listen()), asyncio.create_task(self._publish())]
         running = asyncio.create_task(self._run.run(on_death=self._supervisor_died))
         stopping = asyncio.create_task(self._stopping.wait())
@@ -78,7 +82,7 @@ class Driver:
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not running.done():
                 self.board.state = "draining"
-                await self._run.stop()
+                await self._end(running)
             result = await running
             for message in result["statistics"]:
                 self.board.take(message)
@@ -101,11 +105,32 @@ class Driver:
         """End the run in order."""
         self._stopping.set()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the run was asked to end."""
+        return self._stopping.is_set()
+
+    def watch_signals(self) -> None:
+        """SIGINT and SIGTERM end the run in order from now on, also while Ray is starting."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._signalled, number)
+
+    async def _end(self, running: asyncio.Task[Any]) -> None:
+        """Ask for the end, and wait for it no longer than ``END_S``."""
+        asking = asyncio.create_task(self._run.stop())
+        await asyncio.wait({running}, timeout=END_S)
+        asking.cancel()
+        if not running.done():
+            running.cancel()
+            raise AssayError(f"the run did not end within {END_S:.0f} s; what is committed is safe", "E907")
+
     def _signalled(self, number: int) -> None:
         """First: end in order. Second: end now; what is committed stays committed."""
         self._signals += 1
         self.interrupted = self.interrupted or number == signal.SIGINT
         if self._signals > 1:
+            print("ended at once; what is committed is safe", file=sys.stderr, flush=True)
             topology.disconnect()
             os._exit(130 if self.interrupted else 143)
         self.stop()

@@ -71,21 +71,19 @@ def _locked(args: argparse.Namespace, config: Config, started: float) -> int:
         config=config, root=root, mode="event" if args.streaming else "batch", sources=tuple(config.sources),
         bus_address=ipc_address(root), span=_span(args), cwd=str(Path.cwd()), secrets=known(), log_format=args.log_format,
     )  # fmt: skip
-    stored = stored_status(root)
-    topology.connect(insecure=args.insecure_ray)
     try:
-        return asyncio.run(_drive(args, plan, stored, started))
+        return asyncio.run(_drive(args, plan, stored_status(root), started))
     finally:
         topology.disconnect()
 
 
 async def _drive(args: argparse.Namespace, plan: Any, stored: Mapping[str, Counts], started: float) -> int:
+    from actors import topology
     from cli.driver import Driver
     from cli.page import Page
     from web.feed import LiveFeed
 
     feed = LiveFeed()
-    page = None if args.no_web else await Page.open(plan.config, feed)
     summary = Summary(args.summary) if args.summary else None
     progress = Progress()
     first: list[float] = []
@@ -100,7 +98,11 @@ async def _drive(args: argparse.Namespace, plan: Any, stored: Mapping[str, Count
             log.info("first records after %.1f s", first[0])
 
     driver = Driver(plan, stored, show=show, hear=feed.take)
+    driver.watch_signals()
+    page = None if args.no_web else await Page.open(plan.config, feed)
     try:
+        # In a thread: what the user can mend was refused by now, and the page is up while Ray starts.
+        await asyncio.to_thread(topology.connect, insecure=args.insecure_ray)
         document, result = await driver.run()
     finally:
         progress.close()
@@ -154,7 +156,9 @@ def _remarks(document: Mapping[str, Any], result: Mapping[str, Any]) -> list[str
                 "hive: off (no Java 17 or newer was found, or hive.enabled is false); the tables are there as files"
             )
         elif store["name"] == "files" and store["waiting"]:
-            lines.append(f"files: {store['waiting']} rows wait in the fallback; they are stored, and move home later")
+            lines.append(
+                f"files: {store['waiting']} rows wait in the fallback; they are stored, and move home later"
+            )
         elif store["waiting"]:
             lines.append(
                 f"{store['name']}: {store['waiting']} commits wait; they are stored, and registered by the next run"

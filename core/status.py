@@ -92,7 +92,9 @@ class StatusBoard:
         self._started_at = instant(started_at)
         self._stored = dict(stored)
         facts = list(sources)
-        self._sources = {f.name: source_object(f, self._stored.get(f.name, Counts()), state="starting") for f in facts}
+        self._sources = {
+            f.name: source_object(f, self._stored.get(f.name, Counts()), state="starting") for f in facts
+        }
         others = [SourceFacts(n, "unknown", "unknown") for n in self._stored if n not in self._sources]
         self._idle = [source_object(f, self._stored[f.name], state="idle") for f in others]
         self._stations: dict[str, dict[str, Any]] = {}
@@ -107,10 +109,13 @@ class StatusBoard:
             self._supervised = {one["name"]: dict(one) for one in message["stations"]}
             return
         name = message["station"]
-        self._stations[name] = {key: value for key, value in message.items() if key not in {"station", "kind", "source"}}
+        self._stations[name] = {
+            key: value for key, value in message.items() if key not in {"station", "kind", "source"}
+        }
         if kind == "connector":
             self._sources[message["source"]["name"]] = dict(message["source"])
         elif kind == "writer":
+            self._settle(message.get("settled") or {})
             self._stores["files"] = {
                 "name": "files", "state": FILES.get(str(message.get("state")), "up"),
                 "waiting": int(message.get("waiting", 0)),
@@ -120,11 +125,21 @@ class StatusBoard:
                 "name": "hive", "state": message.get("state"), "waiting": message.get("waiting", 0),
             }  # fmt: skip
 
+    def _settle(self, settled: Mapping[str, Mapping[str, int]]) -> None:
+        """The writer's last word of a run: what is stored of sources that have ended and hear it no more."""
+        for name, counts in settled.items():
+            source = self._sources.get(name)
+            if source is not None and not source["in_flight"]:
+                stored = {key: value for key, value in counts.items() if key != "read"}
+                self._sources[name] = {**source, **stored, "committed": sum(stored.values())}
+
     def document(self) -> dict[str, Any]:
         """The status of now."""
         sources = [self._with_restarts(source) for source in self._sources.values()]
         ledger = ledger_of([*sources, *self._idle])
-        start = ledger_of([source_object(SourceFacts(n, "", ""), c, state="") for n, c in self._stored.items()])
+        start = ledger_of(
+            [source_object(SourceFacts(n, "", ""), c, state="") for n, c in self._stored.items()]
+        )
         return {
             "state": self._state(sources), "started_at": self._started_at, "mode": self._mode,
             "sources": [*sources, *self._idle], "ledger": ledger,
@@ -135,7 +150,11 @@ class StatusBoard:
     def _with_restarts(self, source: dict[str, Any]) -> dict[str, Any]:
         station = self._supervised.get(f"connector:{source['name']}", {})
         if station.get("state") in {"restarting", "failed"}:
-            return {**source, "state": station["state"], "last_error": station.get("last_error") or source["last_error"]}
+            return {
+                **source,
+                "state": station["state"],
+                "last_error": station.get("last_error") or source["last_error"],
+            }
         return source
 
     def _station_list(self) -> list[dict[str, Any]]:
