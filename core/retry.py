@@ -6,7 +6,9 @@ import random
 from collections.abc import Iterator
 
 
-def backoff(first_s: float = 0.2, top_s: float = 15.0, *, jitter: random.Random | None = None) -> Iterator[float]:
+def backoff(
+    first_s: float = 0.2, top_s: float = 15.0, *, jitter: random.Random | None = None
+) -> Iterator[float]:
     """Endless waits in seconds: doubling from ``first_s`` to ``top_s``, each between half of it and all of it.
 
     >>> from itertools import islice

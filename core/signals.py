@@ -29,7 +29,9 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     specversion: str = "1.0"
 
 
-def signal(kind: str, subject: str, message: str, *, source: str, level: Level = "info", **facts: Any) -> Signal:
+def signal(
+    kind: str, subject: str, message: str, *, source: str, level: Level = "info", **facts: Any
+) -> Signal:
     """A signal of now.
 
     >>> signal("assay.source.started", "flights", "reading 3 files", source="/sources/flights").type
