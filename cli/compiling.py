@@ -57,4 +57,13 @@ def _place(name: str, dataset: Dataset, error: AssayError, places: Places) -> tu
     for number, rule in enumerate(dataset.rules):
         if rule.id == error.facts.get("rule"):
             return places.at("datasets", name, "rules", number, str(error.facts.get("part", "check")))
-    return places.at("datasets", name, "schema")
+    return places.at("datasets", name, *_setting(dataset, error) or ("schema",))
+
+
+def _setting(dataset: Dataset, error: AssayError) -> tuple[str | int, ...]:
+    """Where a name stands that the schema lacks: in ``event_time``, ``clock`` or one of ``expected``."""
+    part, field = error.facts.get("part"), str(error.facts.get("name"))
+    if part != "expected":
+        return (part,) if part in {"event_time", "clock"} else ()
+    expected = dataset.expected
+    return (part, expected.index(field) if isinstance(expected, tuple) and field in expected else field)

@@ -22,7 +22,7 @@ from quality.generate import FastPath, generate
 from quality.measures import make_plan
 from quality.model import load
 from quality.reasons import Why, in_order
-from quality.rules import compile_rules
+from quality.rules import check_names, compile_rules
 from quality.spec import JudgeSpec
 
 Kernel = Literal["auto", "python", "native"]
@@ -51,6 +51,7 @@ def compile_judge(
     root = load(schema)
     quicken(root)
     plan = make_plan(spec, root, compile_rules(spec, root))
+    check_names(plan)
     return PythonJudge(plan, generate(plan), generate_exact(plan)[0])
 
 

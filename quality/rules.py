@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.errors import ConfigError
 from quality.model import Node
@@ -15,6 +15,9 @@ from quality.rule_code import Emitter, Var, columns_of, fields_of
 from quality.rule_runtime import NAMES, as_any, as_float, as_int, as_is
 from quality.rule_syntax import Expr, parse, wrong
 from quality.spec import JudgeSpec, Rule
+
+if TYPE_CHECKING:
+    from quality.measures import Plan
 
 Steps = tuple[str, ...]
 
@@ -121,13 +124,38 @@ def _compile(rule: Rule, index: int, spec: JudgeSpec, root: Node) -> CompiledRul
 
 def _known_fields(tree: Expr, root: Node) -> None:
     for steps, column in columns_of(tree).items():
-        node: Node | None = root
-        for step in steps:
-            if node is None or not node.properties:
-                break
-            if step not in node.properties:
-                raise unknown_field(".".join(steps), column, list(node.properties))
-            node = node.properties[step]
+        known = _siblings(root, steps)
+        if known is not None:
+            raise unknown_field(".".join(steps), column, known)
+
+
+def _siblings(root: Node, steps: Steps) -> Collection[str] | None:
+    """None where the schema knows the field (or says nothing about fields there), else those it knows."""
+    node: Node | None = root
+    for step in steps:
+        if node is None or not node.properties:
+            return None
+        if step not in node.properties:
+            return node.properties
+        node = node.properties[step]
+    return None
+
+
+def check_names(plan: Plan) -> None:
+    """Refuse an ``event_time``, a ``clock`` or ``expected`` fields that the schema does not have.
+
+    Raises:
+        ConfigError: E112, with ``facts["part"]``: the setting (and ``facts["name"]``: which one of ``expected``).
+    """
+    named = [("event_time", plan.event_time), ("clock", plan.clock_field)]
+    named += [("expected", steps) for steps, _ in plan.expected]
+    for part, steps in named:
+        known = None if steps is None else _siblings(plan.root, steps)
+        if steps is not None and known is not None:
+            error = unknown_field(".".join(steps), 1, known)
+            raise ConfigError(
+                f"`{part}`: {error.message}", error.code, {"part": part, "name": ".".join(steps)}
+            )
 
 
 def node_at(root: Node, steps: Steps) -> Node | None:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import pytest
+
+from cli.compiling import compile_all
+from config.faults import ConfigErrors
+from config.load import load_with_places
 from tests.cli.program import MAIN, assay
 from tests.config.files import GOOD, write
 
@@ -33,6 +40,27 @@ def test_a_rule_about_a_field_that_the_schema_lacks_has_its_place(tmp_path):
     assert ended.returncode == 2
     assert "assay.yml:7:24: E112" in ended.stderr
     assert "did you mean `id`" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "said"),
+    [
+        ("event_time: idd", "6:17", "`event_time`: `idd` is no field of the schema; did you mean `id`"),
+        ("clock: 'field:idd'", "6:12", "`clock`: `idd` is no field of the schema"),
+        ("expected: [id, idd]", "6:20", "`expected`: `idd` is no field of the schema"),
+        ("expected: {id: 1, idd: 2}", "6:28", "`expected`: `idd` is no field of the schema"),
+    ],
+)
+def test_a_setting_that_names_a_field_which_the_schema_lacks_has_its_place(tmp_path, line, place, said):
+    path = write(tmp_path, GOOD + f"    {line}\n")
+
+    with contextlib.chdir(tmp_path), pytest.raises(ConfigErrors) as raised:
+        compile_all(*load_with_places(path))
+
+    (fault,) = raised.value.faults
+    assert f"{fault.line}:{fault.column}" == place
+    assert fault.code == "E112"
+    assert said in fault.message
 
 
 def test_a_schema_that_is_none_has_its_place(tmp_path):

@@ -31,7 +31,7 @@ FLAT: dict[str, Any] = {
     },
 }
 FLAT_RULES: dict[str, Any] = {
-    "event_time": "when", "expected_every": "1 hour", "clock": "2026-11-22T12:00:00Z", "expected": ["n", "n", "x", "other.part"],
+    "event_time": "when", "expected_every": "1 hour", "clock": "2026-11-22T12:00:00Z", "expected": ["n", "n", "x", "any.part"],
     "critical": ["small"],
     "rules": [
         {"id": "small", "check": "n < 9"},
