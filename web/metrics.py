@@ -55,6 +55,14 @@ def _of_sources(sources: Iterable[Mapping[str, Any]], live: Mapping[str, Mapping
         [(label, own.get("events_total")) for label, _, own in named],
     )  # fmt: skip
     yield family(
+        "assay_source_bytes_total", "counter", "Bytes read since the source was last opened.",
+        [(label, own.get("bytes_read")) for label, _, own in named],
+    )  # fmt: skip
+    yield family(
+        "assay_source_last_success_timestamp_seconds", "gauge", "When records of a source were last committed, since 1970.",
+        [(label, own.get("settled_at")) for label, _, own in named],
+    )  # fmt: skip
+    yield family(
         "assay_source_records", "gauge", "Distinct records read, life of the data directory.",
         [(label, source["read"]) for label, source, _ in named],
     )  # fmt: skip
@@ -63,7 +71,7 @@ def _of_sources(sources: Iterable[Mapping[str, Any]], live: Mapping[str, Mapping
         [({**label, "tier": tier}, own.get("scored", {}).get(tier)) for label, _, own in named for tier in TIER_WORDS],
     )  # fmt: skip
     yield family(
-        "assay_rejected_events_total", "counter", "Records rejected since start, by the rule of their first reason.",
+        "assay_rejected_events_total", "counter", "Records rejected since start, by the rule of their first reason (`score`: only the score was too low).",
         [({**label, "rule": rule}, n) for label, _, own in named for rule, n in sorted(own.get("rules", {}).items())],
     )  # fmt: skip
     yield family(
@@ -94,8 +102,13 @@ def _of_sources(sources: Iterable[Mapping[str, Any]], live: Mapping[str, Mapping
         "assay_queue_fill_ratio", "gauge", "Share of a source's credit in use.",
         [({"queue": label["source"]}, own.get("fill")) for label, _, own in named],
     )  # fmt: skip
+    for unit, key in (("bytes", "used_bytes"), ("capacity_bytes", "capacity_bytes")):
+        yield family(
+            f"assay_queue_{unit}", "gauge", f"A source's credit, {'in use' if unit == 'bytes' else 'in all'}.",
+            [({"queue": label["source"]}, (own.get("credit") or {}).get(key)) for label, _, own in named],
+        )  # fmt: skip
     yield family(
-        "assay_commit_delay_seconds", "gauge", "From read to committed, of recent frames.",
+        "assay_end_to_end_seconds", "gauge", "From read to committed, of recent frames.",
         [
             ({**label, "quantile": quantile}, _seconds((own.get("delay_ms") or {}).get(key)))
             for label, _, own in named

@@ -139,7 +139,7 @@ def live(state: State, now: float) -> dict[str, Any]:
 
     Returns:
         ``rates`` (all sources together), ``sources`` (by name: rates, delay_ms, measures, events_total, rules,
-        scored, fill), ``delay_ms`` (p50, p95 of the slowest source that moves, or null), ``measures`` (means
+        scored, fill, credit, bytes_read, settled_at), ``delay_ms`` (p50, p95 of the slowest source that moves, or null), ``measures`` (means
         weighted by what was read), ``series`` (points, oldest first), ``events`` (signals heard),
         ``age_s`` (of the document; null: none yet), ``stored`` (nothing runs).
     """
@@ -167,6 +167,9 @@ def _source_live(state: State, name: str, now: float) -> dict[str, Any]:
         "rules": said.get("rules") or {},
         "scored": said.get("scored") or {},
         "fill": _fill(said),
+        "credit": said.get("credit") or {},
+        "bytes_read": said.get("bytes_read"),
+        "settled_at": said.get("settled_at"),
         "detail": str(said.get("detail") or ""),
     }
 

@@ -22,6 +22,7 @@ async def test_metrics_have_the_promised_names(client, feed):
     said = {
         "station": "connector:flights", "kind": "connector", "events_total": 14, "scored": {"gold": 10},
         "rules": {"required": 2}, "delay_ms": {"p50": 100.0, "p95": 250.0},
+        "bytes_read": 4096, "settled_at": 1700000000.5, "credit": {"used_bytes": 5, "capacity_bytes": 10},
     }  # fmt: skip
     feed.take("stats", msgspec.json.encode(said))
     text = await scrape(client)
@@ -30,7 +31,11 @@ async def test_metrics_have_the_promised_names(client, feed):
     assert 'assay_events_scored_total{source="flights",tier="gold"} 10' in text
     assert 'assay_rejected_events_total{source="flights",rule="required"} 2' in text
     assert 'assay_ledger_imbalance_events{source="flights"} 0' in text
-    assert 'assay_commit_delay_seconds{source="flights",quantile="0.95"} 0.25' in text
+    assert 'assay_end_to_end_seconds{source="flights",quantile="0.95"} 0.25' in text
+    assert 'assay_source_bytes_total{source="flights"} 4096' in text
+    assert 'assay_source_last_success_timestamp_seconds{source="flights"} 1700000000.5' in text
+    assert 'assay_queue_bytes{queue="flights"} 5' in text
+    assert 'assay_queue_capacity_bytes{queue="flights"} 10' in text
     assert 'assay_station_up{station="bus"} 1' in text
     assert 'assay_store_up{store="files"} 1' in text
     assert "assay_ws_sockets 0" in text and "assay_build_info{" in text
