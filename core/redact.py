@@ -11,6 +11,7 @@ import re
 import threading
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -19,6 +20,8 @@ import msgspec
 from core.signals import Signal
 
 MASK = "***"
+_SHORT = 256
+"""Texts up to this are remembered with what became of them."""
 _SHORTEST = 4
 """Shorter secrets are not remembered: masking every ``1`` would hide what happened and say what the secret is."""
 
@@ -58,6 +61,7 @@ _known: frozenset[str] = frozenset()
 _known_pattern: re.Pattern[str] | None = None
 
 
+@lru_cache(maxsize=4096)
 def looks_secret(key: str) -> bool:
     """Whether a key of this name holds a secret.
 
@@ -76,6 +80,7 @@ def remember(*secrets: str) -> None:
             {form for secret in _known for form in _spellings(secret)}, key=lambda form: (-len(form), form)
         )
         _known_pattern = re.compile("|".join(map(re.escape, spellings))) if spellings else None
+        _masked.cache_clear()
 
 
 def known() -> tuple[str, ...]:
@@ -102,16 +107,24 @@ def remember_url(url: str) -> None:
 def redact(text: str) -> str:
     """``text`` with every secret replaced by ``***``.
 
-    Cost: a dozen regex passes; meant for what people read, not for records.
+    Cost: a dozen regex passes for a text not seen lately; meant for what people read, not for records.
 
     >>> redact("cannot reach postgresql://app:hunter2@db/x?sslmode=require")
     'cannot reach postgresql://app:***@db/x?sslmode=require'
     """
-    if _known_pattern is not None:
-        text = _known_pattern.sub(MASK, text)
+    return _masked(text, _known_pattern) if len(text) <= _SHORT else _mask(text, _known_pattern)
+
+
+def _mask(text: str, known: re.Pattern[str] | None) -> str:
+    if known is not None:
+        text = known.sub(MASK, text)
     for pattern, mask in _SHAPES:
         text = pattern.sub(mask, text)
     return _NAMED.sub(_mask_named, text)
+
+
+_masked = lru_cache(maxsize=4096)(_mask)
+"""A status is the same names five times a second. What is known is part of the key, and forgetting it clears all."""
 
 
 def redact_value(value: Any, key: str = "") -> Any:

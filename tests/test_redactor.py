@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+import timeit
 
 import pytest
 
@@ -59,6 +60,27 @@ PLAIN = [
     "read 336,776 of 336,776 at 80,000/s",
     "basic auth is off",
 ]
+
+
+def test_a_text_seen_before_is_masked_once_its_secret_is_known():
+    assert redact.redact("hello canary-value") == "hello canary-value"
+
+    redact.remember("canary-value")
+
+    assert redact.redact("hello canary-value") == "hello ***"
+
+
+def test_a_status_is_masked_in_about_a_millisecond():
+    counts = dict.fromkeys(
+        ("read", "gold", "silver", "bronze", "rejected", "quarantined", "duplicate"), 123456
+    )
+    source = {"type": "file", "dataset": "flights", "state": "running", **counts, "last_error": None}
+    status = {"sources": [{"name": f"source{n}", **source} for n in range(60)]}
+    redact.redact_value(status)
+    took = min(timeit.repeat(lambda: redact.redact_value(status), number=1, repeat=20))
+
+    assert len(json.dumps(status)) > 10_000
+    assert took < 0.003, f"{took * 1000:.1f} ms"
 
 
 @pytest.mark.parametrize(("text", "shown"), SHAPES)
