@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cli.exits import FAILED, INTERRUPTED, exit_code, known_error
+from config import logs
 from config.faults import ConfigErrors
 from core.redact import redact
 
@@ -55,7 +56,7 @@ def describe(error: Exception) -> str:
 
 def _write_down(identity: str, error: Exception) -> str:
     text = redact("".join(traceback.format_exception(error)))
-    for folder in (Path("logs"), Path(tempfile.gettempdir())):
+    for folder in (logs.folder(), Path(tempfile.gettempdir())):
         path = folder / f"assay-error-{identity}.log"
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -17,25 +17,25 @@ def settings(args: argparse.Namespace, *, compiled: bool = False) -> Config:
 
     Args:
         args: with ``config``, ``data_dir``, ``log_format``; ``source``, ``host`` and ``port`` where a command has them.
-        compiled: compile each dataset's schema and rules too, so that a fault there is found before anything starts.
+        compiled: compile the schema and rules of each dataset in use too, so that a fault there is found before anything starts.
 
     Raises:
         ConfigErrors: faults of the file.
         ConfigError: E146 an unknown ``--source``, E149 logging.
     """
-    logs.configure(form=args.log_format)
+    logs.configure(form=args.log_format, root=load.environment_root(args.data_dir))
     config, places = load.load_with_places(args.config, data_dir=args.data_dir)
+    config = only(config, getattr(args, "source", []))
     if compiled:
         compile_all(config, places)
-    if config.logging is not None and Path(config.logging).exists():
-        logs.configure(Path(config.logging), args.log_format)
-    config = only(config, getattr(args, "source", []))
+    own = Path(config.logging) if config.logging is not None else None
+    logs.configure(own if own is not None and own.exists() else None, args.log_format, config.storage.root)
     changed = {key: getattr(args, key) for key in ("host", "port") if getattr(args, key, None) is not None}
     return config.model_copy(update={"web": config.web.model_copy(update=changed)})
 
 
 def only(config: Config, names: list[str]) -> Config:
-    """``config`` with the named sources only; all of them when none is named.
+    """``config`` with the named sources and their datasets only; with everything when none is named.
 
     Raises:
         ConfigError: E146, a name that is no source.
@@ -45,6 +45,7 @@ def only(config: Config, names: list[str]) -> Config:
             raise ConfigError(f"`--source {name}`: no such source; {near(name, config.sources)}", "E146")
     if not names:
         return config
-    return config.model_copy(
-        update={"sources": {name: config.sources[name] for name in config.sources if name in names}}
-    )
+    sources = {name: source for name, source in config.sources.items() if name in names}
+    used = {source.dataset for source in sources.values()}
+    datasets = {name: dataset for name, dataset in config.datasets.items() if name in used}
+    return config.model_copy(update={"sources": sources, "datasets": datasets})

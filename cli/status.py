@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from cli.exits import OK
 from cli.parser import config_arguments
 from cli.settings import settings
 from cli.table import status_table
-from config.models import Config
+from config.load import environment_root
+from config.models import Config, Storage
+from core.errors import ConfigError
 from core.ledger import Counts
 from core.redact import redact, redact_value
 
@@ -28,13 +31,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the status; 0 also when nothing was ever stored."""
-    config = settings(args)
+    config = _config(args)
     shown = redact_value(document(config))
     if args.json:
         print(json.dumps(shown, ensure_ascii=False))
     else:
         print(redact(status_table(shown, config.storage.root)))
     return OK
+
+
+def _config(args: argparse.Namespace) -> Config:
+    """The settings; with a data directory named, their faults hide nothing of what lies there."""
+    try:
+        return settings(args)
+    except ConfigError as error:
+        root = environment_root(args.data_dir)
+        if root is None:
+            raise
+        print(redact(f"assay: {error}; shown is what `{root}` holds"), file=sys.stderr)
+        return Config(sources={}, storage=Storage(root=root))
 
 
 def is_running(root: Path) -> bool:

@@ -71,11 +71,22 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def configure(document: Path | None = None, form: Format = "text") -> None:
+_beside: list[Path] = []
+"""Where ``logs/`` lies, once it is known."""
+
+
+def folder() -> Path:
+    """``logs/`` beside the data directory; in the working directory before that is known."""
+    return (_beside[-1] if _beside else Path()) / "logs"
+
+
+def configure(document: Path | None = None, form: Format = "text", root: Path | None = None) -> None:
     """Set logging up, in this process, for the whole process.
 
     Args:
-        document: a dictConfig document; Assay's own when None. ``logs/`` is made where it is missing.
+        document: a dictConfig document; Assay's own when None.
+        root: the data directory. Relative file names are relative to what it lies in, and made where they are missing;
+            None: it is not known yet, and no file is written.
 
     Raises:
         ConfigError: the document cannot be used.
@@ -89,12 +100,26 @@ def configure(document: Path | None = None, form: Format = "text") -> None:
         if "formatter" in handler and form in data.get("formatters", {}):
             handler["formatter"] = form
         if "filename" in handler:
-            data["handlers"][name] = handler if _writable(Path(handler["filename"])) else _nowhere(handler)
+            data["handlers"][name] = _placed(handler, root)
+    if root is not None:
+        _beside[:] = [_around(root)]
     try:
         logging.config.dictConfig(data)
     except (ValueError, TypeError, AttributeError, ImportError) as error:
         cause = error.__cause__ or error
         raise ConfigError(f"the logging document `{path}` cannot be used: {error}: {cause}", "E149") from None
+
+
+def _around(root: Path) -> Path:
+    """The directory that holds the data directory: relative where ``root`` is, so that messages read short."""
+    return root.parent if root.name not in {"", ".."} else root.resolve().parent
+
+
+def _placed(handler: dict[str, Any], root: Path | None) -> dict[str, Any]:
+    if root is None:
+        return _nowhere(handler)
+    path = _around(root) / handler["filename"]
+    return {**handler, "filename": str(path)} if _writable(path) else _nowhere(handler)
 
 
 def _writable(path: Path) -> bool:
