@@ -34,12 +34,18 @@ async def dry_run(config: Config, span: Span | None) -> int:
         try:
             rows.append(await _one(name, config, span))
         except AssayError as error:
-            unreadable.append(f"assay: {name}: {error}")
+            unreadable.append(f"assay: {name}: {error}{_mend(config, name, error)}")
     print(table(("source", "would land in", "read", *TIER_WORDS, "quarantined", "seconds"), rows))
     for line in unreadable:
         print(redact(line), file=sys.stderr)
     print("nothing was written")
     return exits.SOURCE_UNREACHABLE if unreadable else exits.OK
+
+
+def _mend(config: Config, name: str, error: AssayError) -> str:
+    """What writes the files of a sample source, where they are what is missing."""
+    missing = error.code == "E201" and config.sources[name].sample is not None
+    return "; run `make batch` once: it writes the samples" if missing else ""
 
 
 async def _one(name: str, config: Config, span: Span | None) -> tuple[str, ...]:

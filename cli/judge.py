@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import yaml
 
+from config import yaml_text
 from core.errors import AssayError, ConfigError
 from core.tiers import MEASURES, Tier
 from quality import JudgeSpec, compile_judge
@@ -120,7 +121,15 @@ def _rules(path: str | None) -> JudgeSpec:
         raise ConfigError(f"`--rules`: the file `{path}` is no YAML: {words}", "E110") from None
     if entry is None:
         return JudgeSpec()
-    if not isinstance(entry, dict):
+    if isinstance(
+        entry, dict
+    ):  # read again as the configuration is: repeated keys are refused, dates stay text
+        document = yaml_text.read(Path(path))
+        for fault in document.faults:
+            place = f"{path}:{fault.line}:{fault.column}"
+            raise ConfigError(f"`--rules`: {place}: {fault.message}", fault.code)
+        entry = document.data
+    else:
         raise ConfigError(
             f"`--rules`: `{path}` must hold a mapping with keys such as `rules`, `weights`, `clock`", "E110"
         )

@@ -96,13 +96,19 @@ class SourceCommon(Model):
 
     dataset: str = Field(description="The dataset its records belong to.")
     rate_limit: float | None = Field(
-        default=None, gt=0, description="At most so many records a second; null: as fast as it goes."
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="At most so many records a second; null: as fast as it goes.",
     )
     chunk_rows: int = Field(
         default=10_000, gt=0, le=1_000_000, description="Records read at a time, at most."
     )
     poll_interval_s: float = Field(
-        default=1.0, gt=0, description="How often to look for something new, seconds."
+        default=1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="How often to look for something new, seconds.",
     )
     max_record_bytes: int = Field(
         default=1_048_576, gt=0, description="A larger record is Rejected, unread beyond this."
@@ -118,7 +124,9 @@ class FileSettings(SourceCommon):
 
     type: Literal["file"] = Field(description="This kind of source.")
     path: str = Field(
-        description="Path or glob; relative to the working directory.", examples=["data/in/*.csv"]
+        min_length=1,
+        description="Path or glob; relative to the working directory.",
+        examples=["data/in/*.csv"],
     )
     root: Path | None = Field(
         default=None, description="Files (links resolved) must lie below; null: the glob's fixed part."
@@ -140,8 +148,18 @@ class FileSettings(SourceCommon):
     )
     null_values: tuple[str, ...] = Field(default=("",), description="CSV: fields with this text are null.")
     settle_s: float = Field(
-        default=2.0, ge=0, description="A last line without newline is read once unchanged for this long."
+        default=2.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="A last line without newline is read once unchanged for this long.",
     )
+
+    @model_validator(mode="after")
+    def _fields_can_be_told_apart(self) -> Self:
+        if self.delimiter in {self.quote, self.escape}:
+            why = "stands for `delimiter` and for another mark too; give each its own"
+            raise PydanticCustomError("E101", "`{mark}` {why}", {"mark": self.delimiter, "why": why})
+        return self
 
 
 class SqlSettings(SourceCommon):

@@ -171,6 +171,24 @@ ROWS = [
     pytest.param(with_dataset("clock: yesterday"), ["6:12", "E101", "`arrival`", "field:<name>"], id="clock"),
     pytest.param(with_dataset("critical: [nope]"), ["6:16", "E145", "`nope`"], id="critical-names-no-rule"),
     pytest.param(GOOD + "bus: {queue: tape}\n", ["6:14", "E101", "`memory` or `disk`"], id="closed-set"),
+    pytest.param(
+        with_source(SOURCE.replace("path:", "poll_interval_s: .inf, path:")),
+        ["E101", "`sources.flights.poll_interval_s` is `inf`", "finite"],
+        id="poll-for-ever",
+    ),
+    pytest.param(
+        with_source(SOURCE.replace("path:", "poll_interval_s: .nan, path:")), ["E101", "`nan`"], id="poll-nan"
+    ),
+    pytest.param(
+        with_source(SOURCE.replace("path:", "quote: ',', path:")),
+        ["E101", "`sources.flights`", "`,` stands for `delimiter` and for another mark too"],
+        id="quote-is-delimiter",
+    ),
+    pytest.param(
+        with_source(SOURCE.replace('"in/*.csv"', '""')),
+        ["E101", "`sources.flights.path`", "at least 1"],
+        id="no-path",
+    ),
     pytest.param("- a\n", ["1:1", "E102", "keys and values"], id="a-list"),
     pytest.param("sources: [a]\n", ["1:10", "E101", "keys and values"], id="sources-is-a-list"),
     pytest.param("sources: a\x00b\n", ["1:11", "E102", "U+0000"], id="control-character"),

@@ -130,6 +130,8 @@ def test_explain_says_what_runs_how_and_reads_nothing(folder: Path) -> None:
     pytest.param({"S.json": '{"properties":{"a":{"pattern":"("}}}'}, ["--schema", "S.json"], ["`(`", "regular"], id="pattern"),
     pytest.param({}, ["--schema", "S.json", "--rules", "gone.yml"], ["--rules", "gone.yml"], id="no rules file"),
     pytest.param({"R.yml": "a: ["}, ["--schema", "S.json", "--rules", "R.yml"], ["R.yml", "no YAML"], id="rules are no YAML"),
+    pytest.param({"R.yml": "clock: arrival\nclock: '2014-01-01T00:00:00Z'\n"}, ["--schema", "S.json", "--rules", "R.yml"],
+                 ["E104", "R.yml:2:1", "`clock`"], id="rules repeat a key"),
     pytest.param({"R.yml": "- a"}, ["--schema", "S.json", "--rules", "R.yml"], ["R.yml", "mapping"], id="rules are a list"),
     pytest.param({"R.yml": "rules: [{id: a, check: qyt > 1}]"}, ["--schema", "S.json", "--rules", "R.yml"],
                  ["rule `a`", "qyt", "did you mean `qty`"], id="unknown field"),
