@@ -203,6 +203,7 @@ class Writer:
             "last_commit_rows": self._last.rows if self._last else 0, "rows_per_s": round(self._rate.per_second(), 1),
             "waiting": sum(live.entry.rows for live in self._committer.places.waiting),
             "fenced_frames": self._fenced_frames, "refusals": dict(self._committer.places.refusals),
+            "refused": dict(self._committer.state.refused),
             "last_error": {"code": self._error.code, "message": self._error.message} if self._error else None,
         }  # fmt: skip
 

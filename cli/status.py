@@ -74,7 +74,7 @@ def document(config: Config) -> dict[str, Any]:
     from core.status import SourceFacts, stored_document
 
     facts = [SourceFacts(name, source.type, source.dataset) for name, source in config.sources.items()]
-    return stored_document(_stored(root), facts)
+    return stored_document(_stored(root), facts, _refused(root))
 
 
 def _told(path: Path) -> dict[str, Any] | None:
@@ -92,3 +92,11 @@ def _stored(root: Path) -> dict[str, Counts]:
     from store.summary import stored_status
 
     return dict(stored_status(root))
+
+
+def _refused(root: Path) -> dict[str, dict[str, int]]:
+    if not (root / "commits").is_dir():
+        return {}
+    from store.summary import stored_refused
+
+    return stored_refused(root)

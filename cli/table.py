@@ -33,7 +33,7 @@ def closing_table(
     rows = [_closing_row(source, rates, where) for source in status["sources"]]
     ledger = status["ledger"]
     total = ("all", _n(ledger["read"]), *(_n(ledger[tier]) for tier in TIER_WORDS), "", "", _balance(ledger))
-    return table(heads, [*rows, total], colour=colour)
+    return "\n".join([table(heads, [*rows, total], colour=colour), *_refused(status)])
 
 
 def status_table(status: Mapping[str, Any], root: Path) -> str:
@@ -48,7 +48,7 @@ def status_table(status: Mapping[str, Any], root: Path) -> str:
     rows.append(
         ("all", status["state"], _n(ledger["read"]), *(_n(ledger[name]) for name in names), _balance(ledger))
     )
-    parts = [f"data directory: {root}", table(heads, rows)]
+    parts = [f"data directory: {root}", "\n".join([table(heads, rows), *_refused(status)])]
     if status["stations"]:
         lines = [
             (s["name"], str(s["state"]), str(s.get("pid") or ""), str(s.get("restarts", 0)))
@@ -59,6 +59,16 @@ def status_table(status: Mapping[str, Any], root: Path) -> str:
         stores = [(s["name"], str(s["state"]), str(s.get("waiting", 0))) for s in status["stores"]]
         parts.append(table(("store", "state", "waiting"), stores))
     return "\n\n".join(parts)
+
+
+def _refused(status: Mapping[str, Any]) -> list[str]:
+    """A line for each source with files that could not be used."""
+    counts = [(source["name"], (source.get("refused") or {}).get("files", 0)) for source in status["sources"]]
+    return [
+        f"{name}: {_n(files)} file{' was' if files == 1 else 's were'} refused; see quarantine/{name}"
+        for name, files in counts
+        if files
+    ]
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool | None = None) -> str:

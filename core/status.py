@@ -10,6 +10,7 @@ from typing import Any
 from core.ledger import Counts
 
 BOOKS = (*Counts.__struct_fields__, "in_flight")
+NONE_REFUSED = {"files": 0, "bytes": 0}
 FILES = {"refused": "down", "degraded": "degraded"}
 """State of the writer -> state of the store it writes: neither place takes files; some wait in the fallback."""
 
@@ -36,6 +37,7 @@ def source_object(
     in_flight: int = 0,
     lag: Mapping[str, Any] | None = None,
     last_error: Mapping[str, Any] | None = None,
+    refused: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """One entry of ``sources``."""
     return {
@@ -43,6 +45,7 @@ def source_object(
         "in_flight": in_flight, "committed": counts.settled,
         "lag": dict(lag or {"records": None, "seconds": None}),
         "last_error": dict(last_error) if last_error else None,
+        "refused": dict(refused or NONE_REFUSED),
     }  # fmt: skip
 
 
@@ -60,12 +63,19 @@ def with_imbalance(books: dict[str, int]) -> dict[str, int]:
     return {**books, "imbalance": books["read"] - sum(books[name] for name in BOOKS if name != "read")}
 
 
-def stored_document(stored: Mapping[str, Counts], sources: Iterable[SourceFacts]) -> dict[str, Any]:
+def stored_document(
+    stored: Mapping[str, Counts],
+    sources: Iterable[SourceFacts],
+    refused: Mapping[str, Mapping[str, int]] | None = None,
+) -> dict[str, Any]:
     """The status of a data directory that nobody is running on."""
     known = {facts.name: facts for facts in sources}
     names = list(known) + [name for name in stored if name not in known]
     objects = [
-        source_object(known.get(name, SourceFacts(name, "unknown", "unknown")), stored.get(name, Counts()), state="stopped")
+        source_object(
+            known.get(name, SourceFacts(name, "unknown", "unknown")), stored.get(name, Counts()), state="stopped",
+            refused=(refused or {}).get(name),
+        )
         for name in names
     ]  # fmt: skip
     nothing = with_imbalance(dict.fromkeys(BOOKS, 0))
@@ -100,6 +110,7 @@ class StatusBoard:
         self._stations: dict[str, dict[str, Any]] = {}
         self._supervised: dict[str, dict[str, Any]] = {}
         self._stores: dict[str, dict[str, Any]] = {}
+        self._refused: Mapping[str, Mapping[str, int]] = {}
         self.state = "running"
 
     def take(self, message: Mapping[str, Any]) -> None:
@@ -110,11 +121,14 @@ class StatusBoard:
             return
         name = message["station"]
         self._stations[name] = {
-            key: value for key, value in message.items() if key not in {"station", "kind", "source"}
+            key: value
+            for key, value in message.items()
+            if key not in {"station", "kind", "source", "refused"}
         }
         if kind == "connector":
             self._sources[message["source"]["name"]] = dict(message["source"])
         elif kind == "writer":
+            self._refused = message.get("refused") or {}
             self._settle(message.get("settled") or {})
             self._stores["files"] = {
                 "name": "files", "state": FILES.get(str(message.get("state")), "up"),
@@ -136,18 +150,23 @@ class StatusBoard:
     def document(self) -> dict[str, Any]:
         """The status of now."""
         sources = [self._with_restarts(source) for source in self._sources.values()]
-        ledger = ledger_of([*sources, *self._idle])
+        idle = [self._with_refused(source) for source in self._idle]
+        ledger = ledger_of([*sources, *idle])
         start = ledger_of(
             [source_object(SourceFacts(n, "", ""), c, state="") for n, c in self._stored.items()]
         )
         return {
             "state": self._state(sources), "started_at": self._started_at, "mode": self._mode,
-            "sources": [*sources, *self._idle], "ledger": ledger,
+            "sources": [*sources, *idle], "ledger": ledger,
             "run": with_imbalance({name: ledger[name] - start[name] for name in BOOKS}),
             "stations": self._station_list(), "stores": list(self._stores.values()),
         }  # fmt: skip
 
+    def _with_refused(self, source: dict[str, Any]) -> dict[str, Any]:
+        return {**source, "refused": dict(self._refused.get(source["name"], NONE_REFUSED))}
+
     def _with_restarts(self, source: dict[str, Any]) -> dict[str, Any]:
+        source = self._with_refused(source)
         station = self._supervised.get(f"connector:{source['name']}", {})
         if station.get("state") in {"restarting", "failed"}:
             return {

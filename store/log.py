@@ -44,6 +44,8 @@ class State:
         self.counts: dict[str, Counts] = {}
         self.epochs: dict[str, int] = {}
         self.files: list[LiveFile] = []
+        self.refused: dict[str, dict[str, int]] = {}
+        """source -> ``files`` that were quarantined, and their ``bytes`` that were not read"""
 
     def add(self, manifest: Manifest) -> None:
         """Fold in the next manifest."""
@@ -60,6 +62,11 @@ class State:
             self.counts[source] = self.counts.get(source, Counts()) + counts
         for origin in manifest.origin:
             self.epochs[origin.source] = max(origin.epoch, self.epochs.get(origin.source, 0))
+        for note in manifest.quarantined:
+            so_far = self.refused.get(note.source, {"files": 0, "bytes": 0})
+            self.refused[note.source] = {
+                "files": so_far["files"] + 1, "bytes": so_far["bytes"] + note.bytes_unread,
+            }  # fmt: skip
         self.files.extend(LiveFile(commit=manifest.commit, entry=entry) for entry in manifest.files)
 
     def covered(self, source: str, partition: str) -> Ranges:
@@ -76,6 +83,7 @@ class _Checkpoint(msgspec.Struct, kw_only=True):
     counts: dict[str, Counts]
     epochs: dict[str, int] = {}
     files: list[LiveFile]
+    refused: dict[str, dict[str, int]] = {}
 
     @classmethod
     def of(cls, state: State) -> _Checkpoint:
@@ -83,12 +91,14 @@ class _Checkpoint(msgspec.Struct, kw_only=True):
         return cls(
             commit=state.commit, coverage=coverage, marks=state.marks, attachments=state.attachments,
             counts=state.counts, epochs=state.epochs, files=state.files,
+            refused=state.refused,
         )  # fmt: skip
 
     def state(self) -> State:
         state = State()
         state.commit, state.marks, state.attachments = self.commit, self.marks, self.attachments
         state.counts, state.epochs, state.files = self.counts, self.epochs, self.files
+        state.refused = self.refused
         state.coverage = {s: {p: Ranges(r) for p, r in found.items()} for s, found in self.coverage.items()}
         return state
 

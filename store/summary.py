@@ -19,6 +19,15 @@ def stored_status(root: Path) -> dict[str, Counts]:
     return CommitLog(root).state().counts
 
 
+def stored_refused(root: Path) -> dict[str, dict[str, int]]:
+    """source -> ``files`` that were quarantined and their unread ``bytes``, folded from the manifests.
+
+    Raises:
+        StoreUnavailable: E701, E702 as the log says.
+    """
+    return CommitLog(root).state().refused
+
+
 def waiting_files(layout: Layout) -> list[LiveFile]:
     """Committed files that wait in the fallback or in staging, from the log and what lies there.
 

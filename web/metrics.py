@@ -91,6 +91,10 @@ def _of_sources(sources: Iterable[Mapping[str, Any]], live: Mapping[str, Mapping
         ],
     )  # fmt: skip
     yield family(
+        "assay_source_refused_files", "gauge", "Files put into quarantine, life of the data directory.",
+        [(label, (source.get("refused") or {}).get("files")) for label, source, _ in named],
+    )  # fmt: skip
+    yield family(
         "assay_source_lag_seconds", "gauge", "How far behind its system a source is.",
         [(label, (source.get("lag") or {}).get("seconds")) for label, source, _ in named],
     )  # fmt: skip
