@@ -10,6 +10,7 @@ from cli.parser import config_arguments
 from cli.settings import only
 from config import load, logs
 from core.redact import redact
+from web.guard import refuse_strangers
 
 NAME = "validate"
 HELP = "Check a configuration, its schemas and rules. Takes no lock, starts nothing."
@@ -26,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     config, places = load.load_with_places(args.config, data_dir=args.data_dir)
     only(config, getattr(args, "source", []))
     compile_all(config, places)
+    refuse_strangers(config.web)
     print(
         redact(f"config is valid: {_count(config.sources, 'source')}, {_count(config.datasets, 'dataset')}")
     )

@@ -24,7 +24,7 @@ from core.errors import ConfigError
 from web import metrics, pages
 from web.channels import Screen
 from web.feed import Feed
-from web.guard import Bodies, Faults, Headers, Hosts, SignedIn, cookie_name, is_loopback, same_origin
+from web.guard import Bodies, Faults, Headers, Hosts, SignedIn, cookie_name, refuse_strangers, same_origin
 from web.health import not_ready
 from web.problems import problem, refused
 from web.sockets import Hub
@@ -43,11 +43,7 @@ def create_app(feed: Feed, *, settings: Web, token: TokenStore | None, root: Pat
     Raises:
         ConfigError: E602, ``auth: none`` on an address others can reach, or no token with ``auth: token``.
     """
-    if settings.auth == "none" and not is_loopback(settings.host):
-        raise ConfigError(
-            f"`web.auth: none` is for loopback only and `web.host` is `{settings.host}`; use `auth: token`",
-            "E602",
-        )
+    refuse_strangers(settings)
     if settings.auth == "token" and token is None:
         raise ConfigError("`web.auth: token` needs a token; open one with `TokenStore.open(root)`", "E602")
     tokens = token if settings.auth == "token" else None

@@ -20,6 +20,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from config.models import Web
+from core.errors import ConfigError
 from web.problems import problem
 from web.tokens import TokenStore
 
@@ -235,3 +237,16 @@ def same_origin(connection: HTTPConnection) -> bool:
         return site == "same-origin"
     scheme = "https" if connection.scope["scheme"] in {"https", "wss"} else "http"
     return origin == f"{scheme}://{connection.headers.get('host', '')}"
+
+
+def refuse_strangers(settings: Web) -> None:
+    """Refuse a page without tokens where others can reach it.
+
+    Raises:
+        ConfigError: E602.
+    """
+    if settings.auth == "none" and not is_loopback(settings.host):
+        raise ConfigError(
+            f"`web.auth: none` is for loopback only and `web.host` is `{settings.host}`; use `auth: token`",
+            "E602",
+        )

@@ -63,6 +63,15 @@ def test_a_setting_that_names_a_field_which_the_schema_lacks_has_its_place(tmp_p
     assert said in fault.message
 
 
+def test_a_page_without_tokens_where_others_can_reach_it_is_refused(tmp_path):
+    write(tmp_path, GOOD + "web: {host: 0.0.0.0, auth: none}\n")
+
+    ended = assay(tmp_path, "validate", "--config", "assay.yml")
+
+    assert ended.returncode == 2
+    assert "E602 `web.auth: none` is for loopback only" in ended.stderr
+
+
 def test_a_schema_that_is_none_has_its_place(tmp_path):
     write(tmp_path)
     (tmp_path / "flights.json").write_text('{"type": "objekt"}')
