@@ -32,7 +32,7 @@ from core.rate import Throttle
 from core.retry import backoff
 from core.signals import Level, signal
 from core.span import Span
-from core.status import SourceFacts, source_object
+from core.status import SourceFacts, instant, source_object
 
 CREDIT_BYTES = 96 << 20
 """Frames of one source that may be on their way to a commit, in bytes of payload."""
@@ -367,7 +367,7 @@ class Connector:
 
     async def _fail(self, error: AssayError, state: str, level: Level) -> None:
         self._state = state
-        self._last_error = {"code": error.code, "message": error.message, "at": self._clock()}
+        self._last_error = {"code": error.code, "message": error.message, "at": instant(self._clock())}
         await self._say(
             f"assay.source.{'failed' if state == 'failed' else 'waiting'}", str(error), level, code=error.code
         )
