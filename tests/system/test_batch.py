@@ -24,7 +24,7 @@ SOURCES = {
 }  # fmt: skip
 DOCUMENT = {"state", "started_at", "mode", "sources", "ledger", "run", "stations", "stores"}
 BOOKS = {"read", *TIERS, "quarantined", "duplicate", "in_flight"}
-SOURCE = {"name", "type", "dataset", "state", "committed", "lag", "last_error", *BOOKS}
+SOURCE = {"name", "type", "dataset", "state", "committed", "lag", "last_error", "refused", *BOOKS}
 ACTORS = {"bus", "registry", "writer", "bridge", "supervisor"}
 
 
