@@ -75,7 +75,7 @@ def _strikes(trial: Trial, run: Run, chance: random.Random, kills: int, rows: in
     committed = 0
     for number in range(kills):
         target = 0.1 + 0.8 * (number + chance.random() * 0.8) / kills
-        until(lambda run=run, target=target, committed=committed: _due(run, rows, target, committed), 240, 0.02,
+        until(lambda run=run, target=target, committed=committed: _due(run, trial.station, rows, target, committed), 240, 0.02,
               what=f"kill {number + 1}: {target:.0%} committed, some in flight, after progress")  # fmt: skip
         books = run.status()["ledger"]
         committed = books["read"] - books["in_flight"]
@@ -85,9 +85,11 @@ def _strikes(trial: Trial, run: Run, chance: random.Random, kills: int, rows: in
     return run
 
 
-def _due(run: Run, rows: int, target: float, committed: int) -> bool:
+def _due(run: Run, station: str, rows: int, target: float, committed: int) -> bool:
     if run.process.poll() is not None:
         raise AssertionError(f"the run ended early:\n{run.text()[-3000:]}")
+    if station == "jvm" and run.pid_of("bridge.jvm") is None:
+        return False
     books = run.status().get("ledger", {})
     stored = books.get("read", 0) - books.get("in_flight", 0)
     return stored > committed and books.get("in_flight", 0) > 0 and stored >= target * rows
