@@ -88,7 +88,7 @@ def _strikes(trial: Trial, run: Run, chance: random.Random, kills: int, rows: in
 def _due(run: Run, station: str, rows: int, target: float, committed: int) -> bool:
     if run.process.poll() is not None:
         raise AssertionError(f"the run ended early:\n{run.text()[-3000:]}")
-    if station == "jvm" and run.pid_of("bridge.jvm") is None:
+    if station == "jvm" and pid(run, NAMES["jvm"]) is None:
         return False
     books = run.status().get("ledger", {})
     stored = books.get("read", 0) - books.get("in_flight", 0)
@@ -101,10 +101,18 @@ def strike(run: Run, station: str) -> Run:
         run.kill()
         return run.site.start("--no-web")
     name = NAMES[station]
-    pid = until(lambda: run.pid_of(name), 120, what=f"`{name}` is up")
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: run.pid_of(name) != pid, 60, what=f"the death of `{name}` is noticed")
+    victim = until(lambda: pid(run, name), 120, what=f"`{name}` is up")
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: pid(run, name) != victim, 60, what=f"the death of `{name}` is noticed")
     return run
+
+
+def pid(run: Run, name: str) -> int | None:
+    """The pid to strike: of a station that is up; of the JVM also while it starts, when registrations wait."""
+    if name != NAMES["jvm"]:
+        return run.pid_of(name)
+    found = (one.get("pid") for one in run.status().get("stations", ()) if one["name"] == name)
+    return next(found, None)
 
 
 def judge(trial: Trial, site: Site, run: Run, code: int) -> None:
