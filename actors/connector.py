@@ -95,6 +95,7 @@ class Connector:
         self._throttle = Throttle(job.rate_limit) if job.rate_limit else None
         self._books = Books(Attachment(boot="", epoch=0, resume=Resume(), base=Counts()))
         self._source: Source | None = None
+        self._reading: asyncio.Future[Batch | None] | None = None
         self._attached: Attachment | None = None
         self._boots: set[str] = set()
         self._changed = asyncio.Event()
@@ -202,6 +203,7 @@ class Connector:
                 await self._forward(batch)
         finally:
             interrupted.cancel()
+            await self._stop_reading()
         await self._flush()
         await self._until(lambda: self._books.in_flight == 0 and not self._books.bytes_in_flight)
         self._state = "stopped" if self._stopping.is_set() else "drained"
@@ -209,23 +211,28 @@ class Connector:
             await self._say("assay.source.drained", f"{self._books.ledger.counts.read:,} records in all")
 
     async def _next(self, interrupted: asyncio.Task[None]) -> Batch | None:
-        """The next batch, when there is credit for it; None when drained or stopped."""
+        """The next batch, when there is credit for it; None when drained or stopped. One more is read meanwhile."""
         await self._until(lambda: self._books.bytes_in_flight < CREDIT_BYTES or self._stopping.is_set())
         if self._stopping.is_set():
             return None
         assert self._source is not None
-        reading = asyncio.ensure_future(self._source.read())
-        try:
-            await asyncio.wait({reading, interrupted}, return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                return reading.result()
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._source.read())
+        either: set[asyncio.Future[Any]] = {self._reading, interrupted}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not self._reading.done():
             self._check()
             return None
-        finally:
-            if not reading.done():
-                reading.cancel()
+        batch = self._reading.result()
+        self._reading = None if batch is None else asyncio.ensure_future(self._source.read())
+        return batch
+
+    async def _stop_reading(self) -> None:
+        """A batch that was read ahead and not sent is read again from the coverage."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
 
     async def _forward(self, batch: Batch) -> None:
         crashpoint("connector.read")

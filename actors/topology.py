@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ from core.errors import AssayError, ConfigError
 NAMESPACE = "assay"
 NAME_FREE_S = 60.0
 """How long the name of a dead actor may stay taken."""
+CORES = max(2, os.cpu_count() or 2)
+AT_ONCE = 4
+"""Processes that come up side by side: bus, writer, registry and the first source."""
 CHECKOUT = Path(__file__).resolve().parent.parent
 STATIONS: dict[str, type] = {
     "bus": BusStation, "registry": RegistryStation, "writer": WriterStation, "bridge": BridgeStation,
@@ -80,8 +84,7 @@ def connect(*, insecure: bool = False) -> None:
         return
     paths = [str(CHECKOUT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    cpus = max(2, os.cpu_count() or 2)
-    ray.init(address="local", include_dashboard=False, num_cpus=cpus, object_store_memory=80 << 20, **quiet)
+    ray.init(address="local", include_dashboard=False, num_cpus=CORES, object_store_memory=80 << 20, **quiet)
 
 
 def disconnect() -> None:
@@ -134,18 +137,26 @@ class RaySpawner:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._begun: dict[str, Any] = {}
+        self._cores = asyncio.Semaphore(CORES)
 
     def begin(self, stations: Iterable[str]) -> None:
-        """Let the processes of these come up side by side; ``start`` then waits for one of them."""
-        for station in stations:
+        """Let the processes of these come up side by side; ``start`` then waits for one of them.
+
+        Only the first ``AT_ONCE`` of them, as many as a first record needs: all at once, each is late.
+        """
+        for station in islice(stations, AT_ONCE):
             with contextlib.suppress(ActorAlreadyExistsError):  # an earlier life; `start` waits for its end
                 self._begun[station] = self._create(station)
 
     async def start(self, station: str) -> Actor:
         handle = self._begun.pop(station, None)
-        if handle is None:
-            handle = await _named(lambda: self._create(station))
-        return await ready(station, handle)
+        if handle is not None:
+            return await ready(station, handle)
+        # What sources and the bridge wait for never waits for them.
+        async with (
+            self._cores if station not in STATIONS or station == "bridge" else contextlib.nullcontext()
+        ):
+            return await ready(station, await _named(lambda: self._create(station)))
 
     def _create(self, station: str) -> Any:
         kind, _, source = station.partition(":")

@@ -24,6 +24,8 @@ from pathlib import Path
 
 from bench.figure import Figure, table
 from bench.program import CHECKOUT, OUT, Program, die_with_parent, running
+from cli.samples import prepare
+from config.load import load
 
 CONFIG = CHECKOUT / "config" / "data_sources.yml"
 RUNS = 3
@@ -34,16 +36,17 @@ def first_scored(program: Program) -> bool:
     return any(sum(said.get("scored", {}).values()) for said in program.stats.values())
 
 
-async def measure(root: Path, env: Mapping[str, str]) -> tuple[float, str]:
-    """Seconds to the first tier, and when each station was first heard."""
-    for folder in ("commits", "state", "warehouse", "registry", "metastore"):
-        shutil.rmtree(root / folder, ignore_errors=True)
+async def measure(samples: Path, env: Mapping[str, str]) -> tuple[float, str]:
+    """Seconds to the first tier in a new data directory that has its samples, and when each station was first heard."""
+    root = OUT / "startup" / f"data-{secrets.token_hex(4)}"
+    shutil.copytree(samples, root / "samples")
     began = time.monotonic()
     async with running(CONFIG, root, "--streaming", "--event-mode", "--port", "0", env=env) as program:
         await program.until(lambda: first_scored(program), 120)
         took = time.monotonic() - began
         heard = ", ".join(f"{name} {at - began:.1f}" for name, at in sorted(program.heard_at.items(), key=lambda one: one[1])
                           if not name.startswith("connector:") or name == "connector:flights")  # fmt: skip
+    shutil.rmtree(root, ignore_errors=True)
     return took, heard
 
 
@@ -88,18 +91,19 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def several(root: Path, env: Mapping[str, str], runs: int) -> tuple[float, str]:
+async def several(samples: Path, env: Mapping[str, str], runs: int) -> tuple[float, str]:
     """The middle one of so many runs, with its breakdown; one run before does not count."""
-    found = [await measure(root, env) for _ in range(runs + 1)][1:]
+    found = [await measure(samples, env) for _ in range(runs + 1)][1:]
     return sorted(found)[len(found) // 2]
 
 
 async def _measure_both(runs: int) -> list[Figure]:
-    root = OUT / "startup" / "data"
-    root.mkdir(parents=True, exist_ok=True)
-    cold, heard = await several(root, {}, runs)
+    samples = OUT / "startup" / "samples"
+    shutil.rmtree(samples.parent, ignore_errors=True)
+    prepare(load(CONFIG, data_dir=samples.parent), lambda text: None)
+    cold, heard = await several(samples, {}, runs)
     async with running_ray() as env:
-        warm, heard_warm = await several(root, env, runs)
+        warm, heard_warm = await several(samples, env, runs)
     first = "start to first tier"
     return [
         Figure(f"{first}, private Ray", cold, "s", 15, note=f"first heard: {heard}"),
