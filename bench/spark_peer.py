@@ -11,7 +11,9 @@ It prints one JSON object: events a second and rows by tier.
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import os
 import shutil
 import subprocess
@@ -130,12 +132,8 @@ def judged(lines: Any) -> Any:
         "(completeness + accuracy + 0.5 * coalesce(timeliness, 0) + compliance + consistency)"
         " / (4 + CASE WHEN timeliness IS NULL THEN 0 ELSE 0.5 END)"
     )
-    rejected = (
-        f.col("_bad").isNotNull()
-        | f.col("event_id").isNull()
-        | f.col("store").isNull()
-        | f.col("at").isNull()
-    )
+    lost = [f.col(name).isNull() for name in ("event_id", "event_time", "store", "sku", "currency")]
+    rejected = functools.reduce(operator.or_, lost)  # a required field is away, or the line is no JSON
     tier = (
         f.when(rejected | (ok["dear-sale-has-customer"] == 0) | (f.col("score") < 0.5), "rejected")
         .when((f.col("compliance") == 0) | (f.col("score") < 0.8), "bronze")
