@@ -101,8 +101,12 @@ async def _drive(args: argparse.Namespace, plan: Any, stored: Mapping[str, Count
     driver.watch_signals()
     page = None if args.no_web else await Page.open(plan.config, feed)
     try:
-        # In a thread: what the user can mend was refused by now, and the page is up while Ray starts.
-        await asyncio.to_thread(topology.connect, insecure=args.insecure_ray)
+        try:
+            # In this thread, though it blocks for seconds: Ray's processes end with the thread that started them.
+            topology.connect(insecure=args.insecure_ray)
+        except SystemExit:  # Ray's own answer to a SIGTERM while it starts
+            driver.stop()
+        driver.watch_signals()  # again: Ray has set its own handlers, which would end the run with a crash
         document, result = await driver.run()
     finally:
         progress.close()
