@@ -171,6 +171,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def machine_s() -> float:
+    """Seconds that the machine's cores have been at work, all processes together."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
 def waited_s(pid: int) -> float:
     """Seconds that the threads of a process were ready to run and had no core: how busy the machine was otherwise."""
     tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")

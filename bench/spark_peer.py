@@ -24,15 +24,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.events import NOW
-from bench.program import CHECKOUT, OUT
+from bench.program import CHECKOUT, OUT, cpu_s, machine_s
 
 FILES = 16
 """The input comes in so many files of equal size; a quarter of them is the warm-up."""
 FILES_A_BATCH = 4
 
 
-def measure(source: Path, count: int) -> float:
-    """Events/s of the peer in a process of its own."""
+def measure(source: Path, count: int) -> dict[str, Any]:
+    """What ``run`` returns, from a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     done = subprocess.run(
         [sys.executable, "-m", "bench.spark_peer", str(source), str(count)], cwd=CHECKOUT, env=environment,
@@ -40,7 +40,8 @@ def measure(source: Path, count: int) -> float:
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"the Spark peer failed:\n{done.stderr[-3000:]}")
-    return float(json.loads(done.stdout.splitlines()[-1])["rate"])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def split(source: Path, folder: Path) -> list[tuple[Path, int]]:
@@ -175,10 +176,11 @@ def run(source: Path, count: int) -> dict[str, Any]:
     for portion in _portions([path for path, _ in parts[:warm]], FILES_A_BATCH // 2 or 1):
         _move(portion, inbox)
         query.processAllAvailable()
-    began = time.monotonic()
+    jvm = spark.sparkContext._gateway.proc.pid
+    used, machine, began = cpu_s(jvm), machine_s(), time.monotonic()
     _move([path for path, _ in parts[warm:]], inbox)
     query.processAllAvailable()
-    took = time.monotonic() - began
+    took, used, machine = time.monotonic() - began, cpu_s(jvm) - used, machine_s() - machine
     query.stop()
     out = spark.read.parquet(str(root / "out"))
     tiers = {found["tier"]: found["count"] for found in out.groupBy("tier").count().collect()}
@@ -187,7 +189,10 @@ def run(source: Path, count: int) -> dict[str, Any]:
     if sum(tiers.values()) != count:
         raise RuntimeError(f"{count} events were written, Spark stored {tiers}")
     shutil.rmtree(root)
-    return {"rate": timed / took, "seconds": took, "timed": timed, "tiers": tiers}
+    return {
+        "rate": timed / took, "seconds": took, "timed": timed, "tiers": tiers, "cpu_us": used / timed * 1e6,
+        "elsewhere": (machine - used) / took,
+    }  # fmt: skip
 
 
 def _portions(paths: list[Path], size: int) -> Iterator[list[Path]]:
