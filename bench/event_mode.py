@@ -1,6 +1,6 @@
 """Event mode, end to end: JSON lines -> judged, scored, committed parquet; beside Spark Structured Streaming.
 
-    python -m bench.event_mode [--events 1200000] [--no-peer] [--profile]
+    python -m bench.event_mode [--events 1200000] [--runs 3] [--no-peer] [--profile]
 
 ``main.py --streaming --event-mode --no-web`` reads one file. The rate is rows in the tables' parquet footers over the
 time from the source's start (just before its first read) to the last commit (files in place, manifest synced).
@@ -14,14 +14,17 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 from bench import spark_peer
 from bench.events import write_jsonl
 from bench.figure import Figure, table
 from bench.program import OUT, Program, cpu_s, machine_s, running, stored_rows, waited_s, write_config
 
-EVENTS = 1_200_000
+EVENTS, RUNS = 1_200_000, 3
 QUICK = 60_000
 STATIONS = ["connector:sales", "bus", "writer"]
 TARGET, RATIO, PEER_FLOOR = 80_000, 1.3, 40_000
@@ -92,38 +95,54 @@ def _spies(program: Program, folder: Path) -> list[subprocess.Popen[bytes]]:
 
 
 def main(
-    quick: bool = False, *, events: int = 0, peer: bool = True, profile: Path | None = None
+    quick: bool = False, *, events: int = 0, runs: int = 0, peer: bool = True, profile: Path | None = None
 ) -> list[Figure]:
-    """Measure, us and then the peer."""
-    count = events or (QUICK if quick else EVENTS)
+    """Measure us and the peer in turn, several times; medians."""
+    count, runs = events or (QUICK if quick else EVENTS), runs or (1 if quick else RUNS)
     source = events_file(count)
-    ours = asyncio.run(measure(source, count, profile))
-    theirs = spark_peer.measure(source, count) if peer else None
-    cpu = ", ".join(f"{name.partition(':')[0]} {ours[name]:.1f}" for name in STATIONS)
-    note = f"{count:,} events in {ours['seconds']:.1f} s, {ours['waited']:.1f} s waiting for a core; CPU µs/event: {cpu}"
-    note += f"; rest of the machine {ours['elsewhere']:.1f} cores"
-    alike = False
-    if theirs:
-        alike = abs(theirs["elsewhere"] - ours["elsewhere"]) <= ALIKE
-        note += f", {theirs['elsewhere']:.1f} beside the peer ({theirs['cpu_us']:.1f} µs)"
-        note += "" if alike else ": ratio not judged"
+    ours, theirs = [], []
+    for _ in range(runs):
+        ours.append(asyncio.run(measure(source, count, profile)))
+        if peer:
+            theirs.append(spark_peer.measure(source, count))
+    cpu = ", ".join(f"{name.partition(':')[0]} {_middle(ours, name):.1f}" for name in STATIONS)
+    note = f"{runs} x {count:,} events in {_range(ours, 'seconds')} s; CPU µs/event: {cpu}; "
+    note += f"waiting for a core {_middle(ours, 'waited'):.1f} s; rest of the machine {_middle(ours, 'elsewhere'):.1f} cores"
+    alike = peer and abs(_middle(theirs, "elsewhere") - _middle(ours, "elsewhere")) <= ALIKE
+    if peer:
+        note += f"; peer {_range(theirs, 'rate')} events/s, CPU {_middle(theirs, 'cpu_us'):.1f} µs,"
+        note += f" rest {_middle(theirs, 'elsewhere'):.1f} cores" + ("" if alike else ": ratio not judged")
     return [
         Figure(
-            "event mode, JSON lines to committed parquet", ours["rate"], "events/s", TARGET, at_most=False,
-            peer=theirs["rate"] if theirs else None, peer_name="Spark Structured Streaming",
+            "event mode, JSON lines to committed parquet", _middle(ours, "rate"), "events/s", TARGET, at_most=False,
+            peer=_middle(theirs, "rate") if peer else None, peer_name="Spark Structured Streaming",
             ratio_target=RATIO if alike else None, peer_floor=PEER_FLOOR, note=note,
         )
     ]  # fmt: skip
 
 
+def _middle(found: Sequence[Mapping[str, Any]], key: str) -> float:
+    return median(float(one[key]) for one in found)
+
+
+def _range(found: Sequence[Mapping[str, Any]], key: str) -> str:
+    values = [float(one[key]) for one in found]
+    return (
+        f"{min(values):,.4g}–{max(values):,.4g}"
+        if max(values) < 1000
+        else f"{min(values):,.0f}–{max(values):,.0f}"
+    )
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS)
+    parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument(
         "--profile", type=Path, help="folder for py-spy's samples (py-spy must be on the PATH)"
     )
     args = parser.parse_args()
     began = time.monotonic()
-    print(table(main(events=args.events, peer=not args.no_peer, profile=args.profile)))
+    print(table(main(events=args.events, runs=args.runs, peer=not args.no_peer, profile=args.profile)))
     print(f"{time.monotonic() - began:.0f} s in all", file=sys.stderr)
