@@ -77,10 +77,18 @@ def test_every_import_keeps_to_its_room():
 @pytest.mark.parametrize(
     ("place", "line", "words"),
     [
-        pytest.param("quality/planted.py", "import ray", "quality/planted.py: ray may be named only in", id="ray"),
-        pytest.param("web/planted.py", "from actors.bus import Bus", "web must not import actors.bus", id="web"),
-        pytest.param("core/planted.py", "import config.models", "core must not import config.models", id="core"),
-        pytest.param("actors/sources/planted.py", "import bridge.hive", "must not import bridge.hive", id="sources"),
+        pytest.param(
+            "quality/planted.py", "import ray", "quality/planted.py: ray may be named only in", id="ray"
+        ),
+        pytest.param(
+            "web/planted.py", "from actors.bus import Bus", "web must not import actors.bus", id="web"
+        ),
+        pytest.param(
+            "core/planted.py", "import config.models", "core must not import config.models", id="core"
+        ),
+        pytest.param(
+            "actors/sources/planted.py", "import bridge.hive", "must not import bridge.hive", id="sources"
+        ),
     ],
 )
 def test_a_planted_import_is_found(tmp_path: Path, place: str, line: str, words: str):
