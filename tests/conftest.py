@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.services.postgres"]
+"""Real services, started once by the first test that asks."""
+
 settings.register_profile("assay", deadline=None)
 settings.load_profile("assay")
 
