@@ -9,7 +9,8 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from core.errors import AssayError, StoreUnavailable
-from core.ports import Attachment
+from core.ports import Attachment, Settled
+from store.staged import StagedCommit
 
 NAMESPACE = "assay"
 
@@ -58,6 +59,20 @@ class WriterHandle(Desk):
     async def attach(self, source: str) -> Attachment:
         answer: Attachment = await self.call("attach", source)
         return answer
+
+    async def reserve(self, source: str, epoch: int) -> int:
+        """See ``actors.writer.Writer.reserve``."""
+        number: int = await self.call("reserve", source, epoch)
+        return number
+
+    async def commit_staged(self, number: int, source: str, epoch: int, staged: StagedCommit) -> Settled:
+        """See ``actors.writer.Writer.commit_staged``."""
+        settled: Settled = await self.call("commit_staged", number, source, epoch, staged)
+        return settled
+
+    async def release(self, number: int) -> None:
+        """See ``actors.writer.Writer.release``."""
+        await self.call("release", number)
 
 
 class RegistryHandle(Desk):

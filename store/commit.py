@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -13,14 +12,15 @@ from core.crash import crashpoint, fault
 from core.frame import Frame
 from core.ledger import Counts
 from schemas.columns import Column
-from store import quarantine, table
+from store import quarantine
 from store.coverage import Delta, Fresh
 from store.documents import Documents
-from store.footer import footer_rows
-from store.layout import Layout, file_name, partition_path, table_name
+from store.layout import Layout
 from store.log import CHECKPOINT_EVERY, CommitLog, LiveFile, State
-from store.manifest import DatasetNote, FileEntry, Manifest, Origin, Quarantine
+from store.manifest import DatasetNote, Manifest, Origin, Quarantine
 from store.placing import Places, Recovered, recover
+from store.staged import StagedFile
+from store.staging import stage
 
 ORDER_BROKEN = "fault-ack-before-commit"
 
@@ -77,11 +77,13 @@ class Committer:
         if not _brings(fresh, delta, self.state):
             return Committed(None, 0, (time.perf_counter() - began) * 1e3)
         number = self.state.commit + 1
-        staged = self._stage(number, fresh)
+        staged = stage(
+            fresh, self.places, number, self._documents_of, keep_raw=self._keep_raw, pool=self._pool
+        )
         manifest = self._manifest(number, at_us or time.time_ns() // 1000, fresh, delta, staged)
         if self._breaks_order():
-            for entry, _ in staged:
-                self.places.staged_path(entry).unlink()
+            for file in staged:
+                self.places.staged_path(file.entry).unlink()
         crashpoint("writer.staged")
         manifest = self.log.append(manifest)
         self.state.add(manifest)
@@ -113,37 +115,6 @@ class Committer:
         """End the threads."""
         self._pool.shutdown()
 
-    def _stage(self, number: int, fresh: Sequence[Fresh]) -> list[tuple[FileEntry, dict[str, int]]]:
-        groups: dict[tuple[str, str], list[Fresh]] = defaultdict(list)
-        for one in fresh:
-            groups[one.frame.header.dataset, one.frame.header.schema].append(one)
-        cut = [table.pieces(group, self._documents_of(*key)) for key, group in groups.items()]
-        numbered = enumerate(itertools.chain.from_iterable(cut))
-        jobs = [self._pool.submit(self._stage_one, number, at, piece) for at, piece in numbered]
-        try:
-            staged = [job.result() for job in jobs]
-        finally:
-            for job in jobs:
-                job.cancel()
-        self.places.sync_staging([entry for entry, _ in staged])
-        return staged
-
-    def _stage_one(self, number: int, at: int, piece: table.Piece) -> tuple[FileEntry, dict[str, int]]:
-        piece = table.without_dropped(piece)
-        rows = table.file_table(piece, number, keep_raw=self._keep_raw)
-        tier, name = piece.tier.word, file_name(number, at)
-        home = table_name(tier, piece.of.dataset)
-        place, path = self.places.stage(home, name, lambda path: table.write(path, rows))
-        counted = footer_rows(path)
-        entry = FileEntry(
-            staged=self.places.relative_staged(home, name), place=place,
-            path=f"{home}/{partition_path(piece.year, piece.month, piece.day)}/{name}",
-            tier=tier, dataset=piece.of.dataset, schema=piece.of.schema,
-            year=piece.year, month=piece.month, day=piece.day,
-            rows=sum(counted.values()), bytes=path.stat().st_size, spans=piece.spans(),
-        )  # fmt: skip
-        return entry, counted
-
     def _documents_of(self, dataset: str, schema: str) -> Documents:
         key = (dataset, schema)
         if key not in self._documents:
@@ -152,7 +123,7 @@ class Committer:
 
     def _manifest(
         self, number: int, at_us: int, fresh: Sequence[Fresh], delta: Delta,
-        staged: Sequence[tuple[FileEntry, dict[str, int]]],
+        staged: Sequence[StagedFile],
     ) -> Manifest:  # fmt: skip
         counts = _counts(fresh, staged)
         marks: dict[str, dict[str, dict[str, object]]] = {}
@@ -173,7 +144,7 @@ class Committer:
             for one in fresh
         }
         return Manifest(
-            commit=number, at_us=at_us, origin=_origins(fresh), files=[entry for entry, _ in staged],
+            commit=number, at_us=at_us, origin=_origins(fresh), files=[file.entry for file in staged],
             covers=delta.new(), marks=marks, counts=counts, datasets=datasets, attachments=attachments,
             quarantined=refused,
         )  # fmt: skip
@@ -190,16 +161,16 @@ def _brings(fresh: Sequence[Fresh], delta: Delta, state: State) -> bool:
     return any(state.marks.get(h.source, {}).get(p) != mark for h in headers for p, mark in h.marks.items())
 
 
-def _counts(fresh: Sequence[Fresh], staged: Sequence[tuple[FileEntry, dict[str, int]]]) -> dict[str, Counts]:
+def _counts(fresh: Sequence[Fresh], staged: Sequence[StagedFile]) -> dict[str, Counts]:
     """What the window adds to each source's books: tiers as the footers of its files say."""
     found: dict[str, Counts] = defaultdict(Counts)
     for one in fresh:
         header = one.frame.header
         refused = sum(note.records for note in header.quarantined)
         found[header.source] += Counts(read=header.read, quarantined=refused, duplicate=one.duplicates)
-    for entry, counted in staged:
-        for source, rows in counted.items():
-            found[source] += Counts(**{entry.tier: rows})
+    for file in staged:
+        for source, rows in file.counts.items():
+            found[source] += Counts(**{file.entry.tier: rows})
     return dict(found)
 
 

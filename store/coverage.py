@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +12,27 @@ import pyarrow as pa
 
 from core.frame import Frame
 from core.ranges import Ranges
-from store.log import State
 
 Flags = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
+
+
+class Known(Protocol):
+    """What is stored already: ``store.log.State``, or ``Stored``."""
+
+    def covered(self, source: str, partition: str) -> Ranges:
+        """What is stored of a partition; an empty set if nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One source's stored ranges by partition, for those who have no ``State``."""
+
+    ranges: Mapping[str, Ranges]
+
+    def covered(self, source: str, partition: str) -> Ranges:
+        """See ``Known``; the source is the one they are of."""
+        return self.ranges.get(partition, Ranges())
 
 
 @dataclass(slots=True)
@@ -30,7 +48,7 @@ class Fresh:
 class Delta:
     """What one window adds to the coverage; merged only when its commit is made."""
 
-    state: State
+    known: Known
     covers: dict[str, dict[str, Ranges]] = field(default_factory=dict)
 
     def take(self, frame: Frame) -> Fresh:
@@ -43,7 +61,7 @@ class Delta:
         keep: Flags = np.ones(records.num_rows, dtype=bool)
         for partition, rows in _rows_by_partition(records):
             starts, ends = _bounds(records, rows)
-            known = (self.state.covered(header.source, partition), mine.setdefault(partition, Ranges()))
+            known = (self.known.covered(header.source, partition), mine.setdefault(partition, Ranges()))
             keep[rows] = ~(_overlapping(known[0], starts, ends) | _overlapping(known[1], starts, ends))
             keep[rows] &= ~_repeated(starts, ends, keep[rows])
             _cover(known[1], starts[keep[rows]], ends[keep[rows]], header.covers, partition)
@@ -57,10 +75,24 @@ class Delta:
         found = {s: {p: list(r) for p, r in parts.items() if r} for s, parts in self.covers.items()}
         return {source: parts for source, parts in found.items() if parts}
 
+    def beyond(self) -> dict[str, dict[str, list[tuple[int, int]]]]:
+        """The covers less what is known, without empty ones."""
+        found = {
+            source: {
+                partition: [
+                    part for start, end in ranges
+                    for part in self.known.covered(source, partition).complement(start, end)
+                ]
+                for partition, ranges in partitions.items()
+            }
+            for source, partitions in self.covers.items()
+        }  # fmt: skip
+        return {s: {p: r for p, r in parts.items() if r} for s, parts in found.items()}
+
     def adds_nothing(self) -> bool:
         """Whether all of it is in the state already."""
         return all(
-            self.state.covered(source, partition).covers(start, end)
+            self.known.covered(source, partition).covers(start, end)
             for source, partitions in self.covers.items()
             for partition, ranges in partitions.items()
             for start, end in ranges

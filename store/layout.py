@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from core.errors import ConfigError
 
 STAGING = "_staging"
 DAY_US = 86_400_000_000
+_FILE_NAME = re.compile(r"c(\d+)-(?:[0-9A-Za-z_]+-)?\d+\.parquet", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +65,18 @@ def table_name(tier: str, dataset: str) -> str:
     return f"{tier}_{dataset}"
 
 
-def file_name(commit: int, number: int) -> str:
-    """``c000000000012-0.parquet``: made from the commit, so that every step can be repeated."""
-    return f"c{commit:012d}-{number}.parquet"
+def file_name(commit: int, number: int, suffix: str = "") -> str:
+    """``c000000000012-0.parquet``: made from the commit, so that every step can be repeated.
+
+    With a suffix, ``c000000000012-4fd2-0.parquet``: many may stage for one commit, and each try has its own names.
+    """
+    return f"c{commit:012d}-{suffix}{'-' if suffix else ''}{number}.parquet"
 
 
 def commit_of(name: str) -> int | None:
     """The commit number in a file name that ``file_name`` made; None if it is no such name."""
-    head, _, tail = name.partition("-")
-    if not (head.startswith("c") and head[1:].isdigit() and tail.removesuffix(".parquet").isdigit()):
-        return None
-    return int(head[1:]) if tail.endswith(".parquet") else None
+    found = _FILE_NAME.fullmatch(name)
+    return int(found[1]) if found else None
 
 
 def partition_path(year: int, month: int, day: int) -> str:
