@@ -37,7 +37,7 @@ check: setup ## Format, lint, types, fast tests: for every few minutes
 bench: setup ## The figures, each beside a peer in the same run
 	@$(PY) -m bench
 
-services: ## System parts that tests need: Java, a browser
+services: ## System parts and jars that tests need: Java, a browser, databases, Kafka
 	@bash tests/services/install.sh
 
 soak: setup services ## Matrices and repeats: kills of every station, ten times each
