@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.certificates import Certificates, certificates
 from tests.waiting import until
 
 OWNER = "assay"
@@ -35,6 +36,8 @@ class Postgres:
 
     folder: Path
     port: int
+    tls: Certificates
+    """What it shows to clients that ask for TLS; others may come without."""
     user: str = OWNER
     password: str = PASSWORD
     host: str = "127.0.0.1"
@@ -44,9 +47,10 @@ class Postgres:
         """Start it on its data directory and wait until it answers.
 
         Args:
-            options: further settings, such as ``ssl="on"``.
+            options: further settings, such as ``log_statement="all"``.
         """
-        said = {**QUICK, "port": str(self.port), **options}
+        tls = {"ssl": "on", "ssl_cert_file": str(self.tls.certificate), "ssl_key_file": str(self.tls.key)}
+        said = {**QUICK, **tls, "port": str(self.port), **options}
         words = [word for key, value in said.items() for word in ("-c", f"{key}={value}")]
         with (self.folder.parent / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -143,8 +147,11 @@ def a_postgres(**options: str) -> Iterator[Postgres]:
     base = Path(tempfile.mkdtemp(prefix="assay-postgres-"))  # pytest's own folders shut other users out
     owner = as_owner()
     try:
+        base.chmod(0o755)
+        tls = certificates(base)
         if owner:
-            os.chown(base, owner["user"], owner["group"])
+            for path in (base, tls.key):
+                os.chown(path, owner["user"], owner["group"])
         secret = base / "password"
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
@@ -153,7 +160,7 @@ def a_postgres(**options: str) -> Iterator[Postgres]:
              "-E", "UTF8", "--locale=C", "--no-sync"],
             cwd="/", check=True, capture_output=True, timeout=120, **as_owner(),
         )  # fmt: skip
-        server = Postgres(base / "data", free_port())
+        server = Postgres(base / "data", free_port(), tls)
         try:
             server.start(**options)
             yield server
