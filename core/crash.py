@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 CRASHPOINTS: dict[str, str] = {
     "connector.read": "a batch was read, not yet judged",
@@ -20,6 +21,9 @@ CRASHPOINTS: dict[str, str] = {
     "writer.half-renamed": "some files are in place, others are not",
     "writer.renamed": "all files are in place, nobody was told",
     "writer.told": "acknowledgements were sent, the index is not updated",
+    "staged.part": "a task has staged and synced its parquet, the driver does not know yet",
+    "staged.reserved": "a commit number is reserved, nobody was told",
+    "staged.checked": "what tasks staged was checked, the manifest is not written",
     "bridge.registering": "a commit is being registered with Hive",
     "registry.storing": "a schema version is being stored",
 }
@@ -28,30 +32,37 @@ FAULTS: dict[str, str] = {
     "drop-one-row": "the writer leaves out the first row of one parquet file",
 }
 
-_wanted, _, _nth = os.environ.get("ASSAY_CRASH", "").partition(":")
-_left = int(_nth or 1)
-_once = os.environ.get("ASSAY_CRASH_ONCE")
 _faults = set(filter(None, os.environ.get("ASSAY_FAULT", "").split(",")))
+_once = os.environ.get("ASSAY_CRASH_ONCE")
+
+
+def _asked(text: str) -> dict[str, int]:
+    """Name -> at which passing to die, of ``name[:n],…``."""
+    parts = (one.partition(":") for one in text.split(",") if one)
+    return {name: int(nth or 1) for name, _, nth in parts}
+
+
+_left = _asked(os.environ.get("ASSAY_CRASH", ""))
 
 
 def crashpoint(name: str) -> None:
-    """Die here by SIGKILL if ``ASSAY_CRASH=<name>[:n]`` says so (at the n-th passing). Costs one comparison.
+    """Die here by SIGKILL if ``ASSAY_CRASH=<name>[:n],…`` says so (at the n-th passing). Costs one look-up.
 
-    With ``ASSAY_CRASH_ONCE=<file>`` only if that file is not there yet; it is made first. So a station that is
-    started again does not die at the same place for ever.
+    With ``ASSAY_CRASH_ONCE=<folder>`` only if that has no file of this name yet; it is made first. So a station that
+    is started again does not die at the same place for ever.
     """
-    global _left  # noqa: PLW0603 - one process, one countdown
-    if name == _wanted:
-        _left -= 1
-        if _left == 0 and _first():
+    if name in _left:
+        _left[name] -= 1
+        if _left[name] == 0 and _first(name):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _first() -> bool:
+def _first(name: str) -> bool:
     if _once is None:
         return True
     try:
-        os.close(os.open(_once, os.O_CREAT | os.O_EXCL))
+        Path(_once).mkdir(parents=True, exist_ok=True)
+        (Path(_once) / name).touch(exist_ok=False)
     except FileExistsError:
         return False
     return True
