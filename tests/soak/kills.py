@@ -55,9 +55,9 @@ class Trial:
 def kill_loop(
     folder: Path, station: str, queue: str, *, kills: int, seed: int, rows: int, rate: float, say: Say = print
 ) -> Trial:
-    """Run, kill ``station`` so many times, let it end, count."""
+    """Run, kill so many times, let it end, count. ``station``: one, or several in turn joined by ``+``."""
     trial, chance, started = Trial(station, queue, seed), random.Random(seed), time.monotonic()
-    site = flights(folder, rows, queue=queue, rate_limit=rate, hive=station == "jvm")
+    site = flights(folder, rows, queue=queue, rate_limit=rate, hive="jvm" in station)
     run = site.start("--no-web")
     try:
         run = _strikes(trial, run, chance, kills, rows, say)
@@ -72,16 +72,17 @@ def kill_loop(
 
 def _strikes(trial: Trial, run: Run, chance: random.Random, kills: int, rows: int, say: Say) -> Run:
     """All kills of a trial; the run that goes on after the last."""
-    committed = 0
+    committed, stations = 0, trial.station.split("+")
     for number in range(kills):
+        station = stations[number % len(stations)]
         target = 0.1 + 0.8 * (number + chance.random() * 0.8) / kills
-        until(lambda run=run, target=target, committed=committed: _due(run, trial.station, rows, target, committed), 240, 0.02,
+        until(lambda run=run, station=station, target=target, committed=committed: _due(run, station, rows, target, committed), 240, 0.02,
               what=f"kill {number + 1}: {target:.0%} committed, some in flight, after progress")  # fmt: skip
         books = run.status()["ledger"]
         committed = books["read"] - books["in_flight"]
         trial.shares.append(committed / rows)
-        run = strike(run, trial.station)
-        say(f"  {trial.station}/{trial.queue}: kill {number + 1} of {kills} at {trial.shares[-1]:.0%}")
+        run = strike(run, station)
+        say(f"  {station}/{trial.queue}: kill {number + 1} of {kills} at {trial.shares[-1]:.0%}")
     return run
 
 
