@@ -36,7 +36,7 @@ async def running(bus, root):
 async def test_the_documented_subscriber_runs_in_another_process(tmp_path):
     """The block of docs/subscribing.md, as it stands there."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "subscribing.md").read_text(), re.S)
-    assert len(blocks[0].strip().splitlines()) == 10
+    assert sum(bool(line.strip()) for line in blocks[0].splitlines()) <= 10  # lines of code, as promised
     out = tmp_path / "out.txt"
     async with a_bus(tmp_path) as bus, a_line(bus) as line:
         await running(bus, tmp_path)
