@@ -26,7 +26,7 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from config.models import Config, FileSettings, SqlSettings
+from config.models import Config, FileSettings, SourceSettings, SqlSettings
 from core.errors import ConfigError, StoreUnavailable
 
 Say = Callable[[str], None]
@@ -105,7 +105,7 @@ def prepare(config: Config, say: Say) -> None:
         say(f"sample data: {rows:,} rows in {target} ({time.monotonic() - started:.1f} s)")
 
 
-def _plan(name: str, settings: FileSettings | SqlSettings) -> tuple[Path, Callable[[Path], int]]:
+def _plan(name: str, settings: SourceSettings) -> tuple[Path, Callable[[Path], int]]:
     """Where the sample of a source goes, and what writes it."""
     if settings.sample == "chinook":
         if not isinstance(settings, SqlSettings) or not settings.url.get_secret_value().startswith(

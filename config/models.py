@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
+from config.kafka import KafkaClient, Topics
 from core.units import BadUnit, seconds, size_bytes
 
 
@@ -181,7 +182,25 @@ class SqlSettings(SourceCommon):
     )
 
 
-SourceSettings = Annotated[FileSettings | SqlSettings, Field(discriminator="type")]
+class KafkaSettings(KafkaClient, SourceCommon):
+    """Topics of a Kafka cluster; micro-batches (`--streaming`) read them."""
+
+    type: Literal["kafka"] = Field(description="This kind of source.")
+    topic: Topics = Field(description="The topic, or a list of topics.", examples=["orders"])
+    starting: Literal["earliest", "latest"] = Field(
+        default="earliest", description="Where reading begins in a partition of which nothing is stored yet."
+    )
+    on_data_loss: Literal["stop", "skip"] = Field(
+        default="stop",
+        description="When records that are not stored yet are gone from the topic (retention): "
+        "stop: the source stops and says which; skip: it says so and goes on behind them.",
+    )
+    records_per_trigger: int = Field(
+        default=1_000_000, gt=0, description="Micro-batches: at most so many records each."
+    )
+
+
+SourceSettings = Annotated[FileSettings | SqlSettings | KafkaSettings, Field(discriminator="type")]
 
 
 class Rule(Model):

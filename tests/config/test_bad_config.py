@@ -143,12 +143,12 @@ ROWS = [
     ),
     pytest.param(
         GOOD.replace("type: file", "type: flie"),
-        ["2:19", "E141", "`flie`", "`file` or `sql`", "did you mean `file`"],
+        ["2:19", "E141", "`flie`", "`file`, ", "or `sql`", "did you mean `file`"],
         id="20-type",
     ),
     pytest.param(
         GOOD.replace("type: file, ", ""),
-        ["2:3", "E108", "`type` is missing", "`file` or `sql`"],
+        ["2:3", "E108", "`type` is missing", "`file`, ", "or `sql`"],
         id="20-no-type",
     ),
     pytest.param(
