@@ -28,6 +28,7 @@ from core.redact import remember
 from core.signals import Signal
 from schemas.columns import Column, columns
 from schemas.model import Registered
+from store.staged import StagedCommit
 
 without_pandas()
 log = logging.getLogger("assay.stations")
@@ -233,6 +234,23 @@ class WriterStation(Station):
         await self._up.wait()
         attachment: Attachment = await self._writer.attach(source)
         return attachment
+
+    async def reserve(self, source: str, epoch: int) -> int:
+        """See ``actors.writer.Writer``."""
+        await self._up.wait()
+        number: int = await self._writer.reserve(source, epoch)
+        return number
+
+    async def commit_staged(self, number: int, source: str, epoch: int, staged: StagedCommit) -> Settled:
+        """See ``actors.writer.Writer``."""
+        await self._up.wait()
+        settled: Settled = await self._writer.commit_staged(number, source, epoch, staged)
+        return settled
+
+    async def release(self, number: int) -> None:
+        """See ``actors.writer.Writer``."""
+        await self._up.wait()
+        await self._writer.release(number)
 
     async def drain(self) -> dict[str, Any]:
         """Commit what is held and look at the files once more.

@@ -19,7 +19,7 @@ from actors.window import Cutting, Window
 from config.models import Storage
 from config.models import Writer as WriterSettings
 from core.crash import crashpoint, fault
-from core.errors import AssayError, StoreUnavailable
+from core.errors import AssayError, Fenced, StoreUnavailable
 from core.frame import Frame
 from core.ledger import Counts
 from core.ports import Attachment, Settled
@@ -31,6 +31,7 @@ from store.index import Index
 from store.layout import Layout
 from store.lock import WriterLock
 from store.placing import Recovered
+from store.staged import StagedCommit
 from store.watch import Changed, Watch
 
 LOCK_WAIT_S = 30.0
@@ -94,7 +95,7 @@ class Writer:
         self._tasks: list[asyncio.Task[None]] = []
         self._error: StoreUnavailable | None = None
         self._down: set[str] = set()
-        self._fenced_frames = 0
+        self._fenced_frames = self._fenced_commits = 0
         self._last: Committed | None = None
         self._rate = _Rate(clock)
 
@@ -153,12 +154,47 @@ class Writer:
     async def attach(self, source: str) -> Attachment:
         """See ``core.ports.WriterDesk``: commit what is held of the source, fence its old epoch, say where to go on.
 
+        Numbers that it had reserved are void.
+
         Raises:
             StoreUnavailable: E702 an attachment cannot be read, E703 the epoch cannot be stored.
         """
         self._held.pop(source, None)
         await self.drain()
         return await self._in_store(lambda: self._attach(source))
+
+    async def reserve(self, source: str, epoch: int) -> int:
+        """A commit number for rows of this epoch that are staged elsewhere; it is durable on return.
+
+        Ends by ``commit_staged`` or ``release``, or when the source is attached again.
+
+        Raises:
+            Fenced: E901, the epoch is over.
+            StoreUnavailable: E703, no number is given out.
+        """
+        return await self._in_store(lambda: self._reserve(source, epoch))
+
+    async def commit_staged(self, number: int, source: str, epoch: int, staged: StagedCommit) -> Settled:
+        """Commit what was staged for a reserved number. Said again after it was done, it answers the same.
+
+        Raises:
+            Fenced: E901, the epoch is over: nothing is committed, its files are swept.
+            AssayError: E908, E909, E912 (``store.commit.Committer.commit_staged``): nothing is committed.
+            StoreUnavailable: E703, say it again.
+        """
+        done = await self._in_store(lambda: self._commit_staged(number, source, epoch, staged))
+        if not done.again:
+            await self._tell(source)
+            await self._announce(done)
+        return self._settled(source, epoch, number)
+
+    async def release(self, number: int) -> None:
+        """Give a reserved number back: it is void, and what was staged for it is swept. Safe twice.
+
+        Raises:
+            StoreUnavailable: E703, the number stays open.
+        """
+        await self._in_store(lambda: self._committer.release(number))
 
     async def drain(self) -> None:
         """Commit all that is held; returns when it is stored."""
@@ -179,6 +215,8 @@ class Writer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         self._room.set()
+        with contextlib.suppress(StoreUnavailable, RuntimeError):  # RuntimeError: closed before
+            await self._in_store(self._committer.release_all)
         self._store.shutdown(wait=True)
         self._committer.close()
         self._lock.release()
@@ -197,12 +235,12 @@ class Writer:
         """Numbers of now."""
         state = "refused" if self._error else "degraded" if self._committer.places.waiting else "running"
         return {
-            "state": state, "boot": self.boot, "commit": self._committer.state.commit,
-            "window_rows": self._window.rows, "window_bytes": self._window.size_bytes,
+            "state": state, "boot": self.boot, "commit": self._committer.state.newest,
+            "reserved": sorted(self._committer.reservations.open), "window_rows": self._window.rows, "window_bytes": self._window.size_bytes,
             "committing": self._committing, "last_commit_ms": round(self._last.took_ms, 1) if self._last else None,
             "last_commit_rows": self._last.rows if self._last else 0, "rows_per_s": round(self._rate.per_second(), 1),
             "waiting": sum(live.entry.rows for live in self._committer.places.waiting),
-            "fenced_frames": self._fenced_frames, "refusals": dict(self._committer.places.refusals),
+            "fenced_frames": self._fenced_frames, "fenced_commits": self._fenced_commits, "refusals": dict(self._committer.places.refusals),
             "refused": dict(self._committer.state.refused),
             "last_error": {"code": self._error.code, "message": self._error.message} if self._error else None,
         }  # fmt: skip
@@ -219,6 +257,7 @@ class Writer:
         return done
 
     def _attach(self, source: str) -> Attachment:
+        self._committer.release_all(source)
         state = self._committer.state
         resume = self._committer.log.resume(source, state)
         held = _Held(self._epochs.renew(source))
@@ -226,8 +265,30 @@ class Writer:
         return Attachment(boot=self.boot, epoch=held.epoch, resume=resume, base=self._counts(source))
 
     def _commit(self, window: Window) -> Committed:
-        done = self._committer.commit(window.frames)
-        if done.manifest is not None and done.manifest.files:
+        return self._watched(self._committer.commit(window.frames))
+
+    def _reserve(self, source: str, epoch: int) -> int:
+        self._require(source, epoch)
+        return self._committer.reserve(source, epoch)
+
+    def _commit_staged(self, number: int, source: str, epoch: int, staged: StagedCommit) -> Committed:
+        if number in self._committer.reservations.open or not self._committer.stands(
+            number, source, epoch, staged
+        ):
+            self._require(source, epoch)
+        return self._watched(self._committer.commit_staged(number, source, epoch, staged))
+
+    def _require(self, source: str, epoch: int) -> None:
+        held = self._held.get(source)
+        if held is None or held.epoch != epoch:
+            self._fenced_commits += 1
+            raise Fenced(
+                f"epoch {epoch} of source `{source}` is over: attach again, and read on from what is stored",
+                facts={"source": source, "epoch": epoch},
+            )  # fmt: skip
+
+    def _watched(self, done: Committed) -> Committed:
+        if done.manifest is not None and done.manifest.files and not done.again:
             files = self._committer.state.files[-len(done.manifest.files) :]
             self._watch.add(files, trusted=True)
         return done
@@ -293,11 +354,14 @@ class Writer:
             held = self._held.get(header.source)
             if held is not None and held.epoch == header.epoch:
                 held.settled = max(held.settled, header.seq)
-        self._last = done
-        self._rate.add(done.rows)
         for source in {frame.header.source for frame in window.frames}:
             await self._tell(source)
         await self._die_if_asked()
+        await self._announce(done)
+
+    async def _announce(self, done: Committed) -> None:
+        self._last = done
+        self._rate.add(done.rows)
         if done.manifest is not None:
             tables = done.manifest.rows
             self._cutting.learn(len(done.manifest.files), sum(map(len, tables.values())))
@@ -312,12 +376,17 @@ class Writer:
     async def _tell(self, source: str) -> None:
         """Say what is settled of a source; one that is not attached in this life learns of the new boot."""
         held = self._held.get(source)
-        settled = Settled(
-            boot=self.boot, source=source, epoch=held.epoch if held else self._epochs.current(source),
-            seq=held.settled if held else 0, commit=self._committer.state.commit, counts=self._counts(source),
-        )  # fmt: skip
+        epoch = held.epoch if held else self._epochs.current(source)
+        settled = self._settled(source, epoch, self._committer.state.newest)
         with contextlib.suppress(AssayError):  # a lost word is said again with the next heartbeat
             await self._line.post(f"settled.{source}", _encode(settled))
+
+    def _settled(self, source: str, epoch: int, commit: int) -> Settled:
+        held = self._held.get(source)
+        return Settled(
+            boot=self.boot, source=source, epoch=epoch, seq=held.settled if held and held.epoch == epoch else 0,
+            commit=commit, counts=self._counts(source),
+        )  # fmt: skip
 
     async def _beat(self) -> None:
         while True:
@@ -340,6 +409,7 @@ class Writer:
     async def _bring_home(self) -> None:
         while True:
             await asyncio.sleep(HOME_EVERY_S)
+            await self._in_store(self._committer.places.sweep_late)
             if self._committer.places.waiting:
                 await self._in_store(self._committer.move_home)
                 await self._report_refusals()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from store.index import Index
 from store.layout import STAGING, Layout, commit_of
 from store.log import CommitLog, LiveFile, read_checkpoint
 from store.placing import Places, recover, staged_files
+from store.reserving import Reservations
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,8 @@ class Finding:
     """One thing that is not as it should be."""
 
     kind: str
-    """``manifest``, ``checkpoint``, ``missing``, ``rows``, ``unknown``, ``staging``, ``waiting``, ``index``"""
+    """``manifest``, ``checkpoint``, ``missing``, ``rows``, ``unknown``, ``staging``, ``waiting``, ``index``,
+    ``reserved``"""
     place: str
     what: str
 
@@ -28,7 +31,7 @@ def check(layout: Layout, *, running: bool = False) -> list[Finding]:
     """Look at everything; changes nothing. Costs one footer a file.
 
     Args:
-        running: a run is at work on it, so commits that came after the look began are no findings.
+        running: a run is at work on it, so commits that are made meanwhile are no findings.
     """
     log = CommitLog(layout.root)
     files: list[LiveFile] = []
@@ -36,14 +39,14 @@ def check(layout: Layout, *, running: bool = False) -> list[Finding]:
     places = Places(layout)
     found += _files(places, files)
     strange = [*_unknown(layout, places, files), *_staging(layout, places, files)]
-    last = max((live.commit for live in files), default=0)
-    found += [one for one in strange if not running or (commit_of(Path(one.place).name) or 0) <= last]
-    found += [] if running else _index(layout, log)
+    known = {None, *(live.commit for live in files)}
+    found += [one for one in strange if not running or commit_of(Path(one.place).name) in known]
+    found += [] if running else [*_reserved(log), *_index(layout, log)]
     return found
 
 
 def repair(layout: Layout) -> list[str]:
-    """Roll manifests forward, sweep staging, make the index anew. For a directory that no run is at work on.
+    """Void what was reserved, roll manifests forward, sweep staging, make the index anew. For a directory that no run is at work on.
 
     Returns:
         What was done, one sentence each.
@@ -53,8 +56,10 @@ def repair(layout: Layout) -> list[str]:
     """
     log, places = CommitLog(layout.root), Places(layout)
     log.state()
+    voided = Reservations(log).recover(time.time_ns() // 1000)
     done = recover(layout, log, places)
     said = [f"{done.renamed} files put in place, {done.swept} leftovers removed, {done.waiting} still wait"]
+    said += [f"commit {number} was reserved and never made: it is void now" for number in voided]
     for path in sorted(log.directory.glob("checkpoint-*.json")):
         if _damage(path) is not None:
             path.unlink()
@@ -67,7 +72,8 @@ def repair(layout: Layout) -> list[str]:
 def _manifests(log: CommitLog, files: list[LiveFile]) -> Iterator[Finding]:
     numbers = log.numbers()
     for missing in sorted(set(range(1, (numbers or [0])[-1] + 1)) - set(numbers)):
-        yield Finding("manifest", str(log.path(missing)), "is missing: restore it from a backup")
+        if not log.path(missing).exists() and not log.reserved_path(missing).exists():
+            yield Finding("manifest", str(log.path(missing)), "is missing: restore it from a backup")
     for number in numbers:
         try:
             manifest = log.read(number)
@@ -137,8 +143,16 @@ def _staging(layout: Layout, places: Places, files: list[LiveFile]) -> Iterator[
                 )
 
 
+def _reserved(log: CommitLog) -> Iterator[Finding]:
+    """Numbers that a dead writer left open."""
+    for path in sorted(log.directory.glob("*.reserved")):
+        made = path.with_suffix(".json").exists()
+        what = "a leftover of a commit that was made" if made else "its commit was begun and never made"
+        yield Finding("reserved", str(path), f"{what}; --repair or a run {'removes' if made else 'voids'} it")
+
+
 def _index(layout: Layout, log: CommitLog) -> Iterator[Finding]:
-    newest, last = Index(layout).newest(), log.last()
+    newest, last = Index(layout).newest(), log.whole()
     if newest != last:
         yield Finding(
             "index", str(layout.state / "index.sqlite"), f"holds commits up to {newest} of {last}; --repair"

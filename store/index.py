@@ -102,7 +102,7 @@ class Index:
                 state = self._log.state()
                 db.execute("DELETE FROM span")
                 db.execute("DELETE FROM file")
-                _add(db, state.files)
+                _add(db, (live for live in state.files if live.commit <= state.commit))
                 newest = state.commit
             for manifest in self._log.after(newest):
                 _add(db, (LiveFile(commit=manifest.commit, entry=entry) for entry in manifest.files))

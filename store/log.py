@@ -34,10 +34,13 @@ class LiveFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class State:
-    """All manifests up to ``commit``, folded."""
+    """All manifests up to ``commit``, folded; and those after a number that is reserved and still open."""
 
     def __init__(self) -> None:
         self.commit = 0
+        """All numbers up to this one are there."""
+        self.ahead: set[int] = set()
+        """Folded numbers beyond the first hole."""
         self.coverage: dict[str, dict[str, Ranges]] = {}
         self.marks: dict[str, dict[str, Mark]] = {}
         self.attachments: dict[str, dict[str, str]] = {}
@@ -48,8 +51,8 @@ class State:
         """source -> ``files`` that were quarantined, and their ``bytes`` that were not read"""
 
     def add(self, manifest: Manifest) -> None:
-        """Fold in the next manifest."""
-        self.commit = manifest.commit
+        """Fold in a manifest: the next one, or the one of a number that was reserved."""
+        self._count(manifest.commit)
         for source, partitions in manifest.covers.items():
             known = self.coverage.setdefault(source, {})
             for partition, ranges in partitions.items():
@@ -68,6 +71,20 @@ class State:
                 "files": so_far["files"] + 1, "bytes": so_far["bytes"] + note.bytes_unread,
             }  # fmt: skip
         self.files.extend(LiveFile(commit=manifest.commit, entry=entry) for entry in manifest.files)
+
+    @property
+    def newest(self) -> int:
+        """The largest number folded in."""
+        return max(self.ahead, default=self.commit)
+
+    def _count(self, number: int) -> None:
+        if number > self.commit + 1:
+            self.ahead.add(number)
+            return
+        self.commit = max(number, self.commit)
+        while self.commit + 1 in self.ahead:
+            self.commit += 1
+            self.ahead.remove(self.commit)
 
     def covered(self, source: str, partition: str) -> Ranges:
         """What is stored of a partition; an empty set if nothing is."""
@@ -117,6 +134,10 @@ class CommitLog:
         """Where a commit's manifest lies."""
         return self.directory / f"{commit:012d}.json"
 
+    def reserved_path(self, commit: int) -> Path:
+        """Where it is written that a number is reserved (``store.reserving``)."""
+        return self.directory / f"{commit:012d}.reserved"
+
     def numbers(self) -> list[int]:
         """Numbers of all commits, in order."""
         try:
@@ -129,6 +150,16 @@ class CommitLog:
         """Number of the newest commit, 0 if none. Costs one listing."""
         numbers = self.numbers()
         return numbers[-1] if numbers else 0
+
+    def whole(self) -> int:
+        """The number up to which there is no hole: what readers of the log come to. Costs one listing."""
+        numbers = set(self.numbers())
+        try:
+            markers = [int(path.stem) for path in self.directory.iterdir() if path.suffix == ".reserved"]
+        except FileNotFoundError:
+            return 0
+        last = max(numbers, default=0)
+        return min([number - 1 for number in markers if not self.path(number).exists()] + [last])
 
     def read(self, commit: int) -> Manifest:
         """One manifest.
@@ -144,7 +175,8 @@ class CommitLog:
         return decode(data, str(path))
 
     def after(self, commit: int, limit: int = 1000) -> Sequence[Manifest]:
-        """Up to ``limit`` manifests with larger numbers, in order; commits have no gaps.
+        """Up to ``limit`` manifests with larger numbers, in order. Stops before a number that is reserved
+        and still open: what it gives is a prefix of the log.
 
         Raises:
             StoreUnavailable: as ``read``.
@@ -156,14 +188,15 @@ class CommitLog:
         return found
 
     def state(self) -> State:
-        """All commits folded: newest whole checkpoint, then the manifests after it.
+        """All commits folded: newest whole checkpoint, then the manifests after it, but for open reservations.
 
         Raises:
             StoreUnavailable: a manifest after the checkpoint is damaged or missing, or of a newer format.
         """
         state = self._newest_checkpoint()
         for number in range(state.commit + 1, self.last() + 1):
-            state.add(self.read(number))
+            if self.path(number).exists() or not self.reserved_path(number).exists():
+                state.add(self.read(number))  # a marker goes after its manifest has come
         return state
 
     def append(self, manifest: Manifest) -> Manifest:

@@ -17,14 +17,23 @@ Covers = dict[str, dict[str, list[tuple[int, int]]]]
 """source -> partition -> half-open ordinal ranges."""
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """Which frames of one source a commit holds: ``first`` to ``last`` of an epoch, both included."""
+VOID = "void"
+"""The mode of a number that was reserved and given back: its manifest holds nothing."""
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which frames of one source a commit holds: ``first`` to ``last`` of an epoch, both included.
+
+    Both are 0 where an engine's tasks staged the rows; ``job`` says which work of it that was.
+    """
 
     source: str
     epoch: int
     first: int
     last: int
     mode: str
+    """``event``, ``batch``, ``micro-batch`` or ``void``"""
+    job: str = ""
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,10 @@ from typing import Literal
 from core.errors import StoreUnavailable
 from store.layout import STAGING, Layout, commit_of, fsync_directory
 from store.log import CommitLog, LiveFile
-from store.manifest import FileEntry
+from store.manifest import FileEntry, Manifest
+
+STRAYS_KEPT = 256
+"""Closed numbers whose late files are looked for, at most."""
 
 Place = Literal["warehouse", "fallback"]
 
@@ -38,6 +41,8 @@ class Places:
         """Committed files that are not in their place yet, oldest first."""
         self.refusals: dict[str, str] = {}
         """table -> why its directory refused last time."""
+        self._strays: dict[int, frozenset[Path]] = {}
+        """Numbers staged for elsewhere and closed now -> the staged files of theirs that still wait to come home."""
         self._known: set[Path] = set()
         self._lock = threading.Lock()
 
@@ -91,6 +96,26 @@ class Places:
         before = len(self.waiting)
         self.waiting = [live for live in self.waiting if not self._home(live.entry)]
         return before - len(self.waiting)
+
+    def sweep(self, number: int, manifest: Manifest) -> int:
+        """Remove what was staged for a closed number and is not in its manifest; how many files that were.
+
+        A task that does not know yet may still write such a file: ``sweep_late`` looks again.
+        """
+        self._strays[number] = frozenset(self.staged_path(entry) for entry in manifest.files)
+        for old in sorted(self._strays)[:-STRAYS_KEPT]:
+            del self._strays[old]
+        return self.sweep_late()
+
+    def sweep_late(self) -> int:
+        """Look again for files of numbers that ``sweep`` was asked for. Costs two listings."""
+        removed = 0
+        for place in (self.layout.warehouse, self.layout.fallback) if self._strays else ():
+            for path in staged_files(place):
+                kept = self._strays.get(commit_of(path.name) or 0)
+                if kept is not None and path not in kept:
+                    removed += _removed(path)
+        return removed
 
     def staged_path(self, entry: FileEntry) -> Path:
         """Where the file was staged."""
@@ -167,6 +192,15 @@ def _missing(directory: Path) -> Iterator[Path]:
         yield path
 
 
+def _removed(path: Path) -> bool:
+    """Remove a file of nobody's; one that refuses is looked at again."""
+    try:
+        path.unlink()
+    except OSError:
+        return False
+    return True
+
+
 def staged_files(place: Path) -> Iterator[Path]:
     """Everything in the staging directories of a warehouse or fallback."""
     yield from sorted(place.glob(f"*/{STAGING}/*"))
@@ -184,7 +218,7 @@ def recover(layout: Layout, log: CommitLog, places: Places) -> Recovered:
         for path in staged_files(place):
             commit = commit_of(path.name)
             entry = None
-            if commit is not None and 0 < commit <= last:
+            if commit is not None and 0 < commit <= last and log.path(commit).exists():
                 if commit not in named:
                     named[commit] = {
                         places.relative_staged(e.table, _name(e)): e for e in log.read(commit).files
@@ -200,10 +234,13 @@ def recover(layout: Layout, log: CommitLog, places: Places) -> Recovered:
             before = len(places.waiting)
             places.bring_home([LiveFile(commit=commit or 0, entry=entry)])
             done.renamed += len(places.waiting) == before
-    for directory in (log.directory, log.attachments):
-        for path in directory.glob("*.tmp"):
-            path.unlink(missing_ok=True)
-            done.swept += 1
+    for path in (
+        *log.directory.glob("*.tmp"),
+        *log.directory.glob("*.reserving"),
+        *log.attachments.glob("*.tmp"),
+    ):
+        path.unlink(missing_ok=True)
+        done.swept += 1
     done.waiting = len(places.waiting)
     return done
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 
 from core.batch import Mark
+from core.crash import crashpoint
 from core.frame import Frame, QuarantineNote
 from core.ranges import Ranges
 from store import table
@@ -73,10 +74,12 @@ def stage_part(
         marks.update(header.marks)
         attachments.update(header.attachments)
         notes += header.quarantined
+    files = stage(fresh, Places(layout), number, documents, suffix=suffix, keep_raw=keep_raw)
+    crashpoint("staged.part")
     return StagedPart(
-        files=stage(fresh, Places(layout), number, documents, suffix=suffix, keep_raw=keep_raw),
-        read=sum(frame.header.read for frame in frames), duplicates=sum(one.duplicates for one in fresh),
-        covers=covers, marks=marks, attachments=attachments, quarantined=notes,
+        files=files, read=sum(frame.header.read for frame in frames),
+        duplicates=sum(one.duplicates for one in fresh), covers=covers, marks=marks, attachments=attachments,
+        quarantined=notes,
     )  # fmt: skip
 
 
