@@ -17,15 +17,14 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from actors.judging import counts_by_tier, judge_batch, kept_of, pieces, within
 from actors.ledger import Books, Sent
 from actors.novelty import Novelty
 from actors.report import report
-from actors.tally import Tally
 from core.batch import Batch, Resume
 from core.crash import crashpoint
 from core.errors import AssayError, BusLost, ConfigError, Permanent, Retryable
 from core.frame import FRAME_SCHEMA, Frame, Header, QuarantineNote
+from core.judging import counts_by_tier, judge_batch, kept_of, pieces, within
 from core.ledger import Counts
 from core.ports import Attachment, Bus, Judge, Settled, Source, WriterDesk
 from core.rate import Throttle
@@ -33,6 +32,7 @@ from core.retry import backoff
 from core.signals import Level, signal
 from core.span import Span
 from core.status import SourceFacts, instant, source_object
+from core.tally import Tally
 
 CREDIT_BYTES = 96 << 20
 """Frames of one source that may be on their way to a commit, in bytes of payload."""

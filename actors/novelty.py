@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
-import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
-SAMPLED_ROWS = 50
+from core.novelty import unknown_fields
 
 
 class RegistryDesk(Protocol):
@@ -29,28 +27,11 @@ class Novelty:
 
     async def look(self, records: pa.RecordBatch) -> None:
         """Look at the first rows of ``records`` that hold something unknown."""
-        extra = records.column("extra")
-        if extra.null_count == len(extra):
-            return
-        found: dict[str, str] = {}
-        for document in pc.drop_null(extra).slice(0, SAMPLED_ROWS).to_pylist():
-            for name, value in msgspec.json.decode(document).items():
-                if name not in self._told:
-                    found.setdefault(name, json_type(value))
-        if found:
-            self._told.update(found)
-            await self._registry.noticed(self._subject, found, self._source)
+        await self.tell(unknown_fields(records, self._told))
 
-
-def json_type(value: Any) -> str:
-    """The JSON Schema word for a decoded value.
-
-    >>> [json_type(v) for v in (None, True, 1, 1.5, "a", [], {})]
-    ['null', 'boolean', 'integer', 'number', 'string', 'array', 'object']
-    """
-    for kinds, word in (
-        (type(None), "null"), (bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (list, "array"),
-    ):  # fmt: skip
-        if isinstance(value, kinds):
-            return word
-    return "object"
+    async def tell(self, fields: dict[str, str]) -> None:
+        """Pass on what was not told before."""
+        fresh = {name: kind for name, kind in fields.items() if name not in self._told}
+        if fresh:
+            self._told.update(fresh)
+            await self._registry.noticed(self._subject, fresh, self._source)

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from actors.judging import counts_by_tier, judge_batch, within
 from actors.sources.table import make
 from actors.stations import types_of
 from cli import exits
@@ -16,6 +15,7 @@ from cli.table import table
 from config.models import Config
 from core.batch import Resume
 from core.errors import AssayError
+from core.judging import counts_by_tier, judge_batch, within
 from core.redact import redact
 from core.span import Span
 from core.tiers import TIER_WORDS, Tier

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import judging
-from actors.judging import judge_batch, kept_of, pieces, within
+from core import judging
 from core.batch import Batch, Reason, large_binary
 from core.frame import FRAME_SCHEMA
+from core.judging import judge_batch, kept_of, pieces, within
 from core.ranges import Ranges
 from core.span import Span
 from quality import compile_judge

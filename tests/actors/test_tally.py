@@ -6,8 +6,8 @@ import json
 
 import pyarrow as pa
 
-from actors.judging import counts_by_tier
-from actors.tally import Tally
+from core.judging import counts_by_tier
+from core.tally import Tally
 from quality import compile_judge
 
 SCHEMA = json.dumps(

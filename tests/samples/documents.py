@@ -11,13 +11,13 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from actors.judging import judge_batch
 from actors.sources.table import make
 from actors.stations import types_of
 from cli.samples import prepare
 from config.load import load
 from config.models import Config
 from core.batch import Resume
+from core.judging import judge_batch
 from core.tiers import Tier
 from quality import compile_judge
 
