@@ -182,6 +182,81 @@ class SqlSettings(SourceCommon):
     )
 
 
+class WalkSettings(SourceCommon):
+    """What sources that Spark reads in ranges have in common."""
+
+    key: tuple[str, ...] = Field(default=(), description="Columns that name a row.")
+    partition_column: str | None = Field(
+        default=None,
+        description="Cuts the table into ranges, and grows from run to run: whole numbers, decimals, dates or instants; "
+        "null: the first column of `key`.",
+    )
+    lower: int | float | str | None = Field(
+        default=None, description="Where cutting begins; null: the least value. Smaller ones are read too."
+    )
+    upper: int | float | str | None = Field(
+        default=None, description="Where cutting ends; null: the greatest value. Greater ones are read too."
+    )
+    num_partitions: int | None = Field(
+        default=None,
+        gt=0,
+        le=1024,
+        description="Ranges read at the same time (connections to the database); null: one a core of Spark.",
+    )
+    range_rows: int = Field(default=100_000, gt=0, description="About so many rows a range.")
+    lookback: Annotated[float | str, AfterValidator(_a_lookback)] = Field(
+        default=0,
+        description="Read again this much before the last value of `partition_column`, for late commits.",
+    )
+    columns: tuple[str, ...] | None = Field(default=None, description="Columns to read; null: all.")
+
+
+class JdbcSettings(WalkSettings):
+    """A table or query behind JDBC, read in ranges by Spark; batch runs with `--engine spark` or `auto`."""
+
+    type: Literal["jdbc"] = Field(description="This kind of source.")
+    url: SecretStr = Field(
+        description="`jdbc:postgresql://host:port/database`, `jdbc:mariadb://…`, or another with `driver`.",
+        examples=["jdbc:postgresql://db.example.test:5432/shop"],
+    )
+    user: str | None = Field(default=None, description="Who logs in.")
+    password: SecretStr | None = Field(default=None, description="Their password.")
+    table: str | None = Field(default=None, description="Table or view, optionally `schema.table`.")
+    query: str | None = Field(default=None, description="A SELECT instead of `table`.")
+    key: tuple[str, ...] = Field(description="Columns that name a row.", min_length=1)
+    fetch_size: int = Field(default=10_000, gt=0, description="Rows that the driver fetches at a time.")
+    driver: str | None = Field(
+        default=None, description="The driver's class; null: by the `url` (PostgreSQL, MariaDB)."
+    )
+    tls: Literal["off", "require", "verify"] | None = Field(
+        default=None,
+        description="require: encrypted; verify: the server's certificate and name are checked, too; null: as `url` says.",
+    )
+    tls_ca: Path | None = Field(
+        default=None, description="PEM file of the authority that `tls: verify` trusts."
+    )
+    options: dict[str, str] = Field(default={}, description="Further properties of the driver, as they are.")
+
+    @model_validator(mode="after")
+    def _one_of_table_and_query(self) -> Self:
+        if (self.table is None) == (self.query is None):
+            found = "both `table` and `query`" if self.table is not None else "neither `table` nor `query`"
+            raise PydanticCustomError("E101", "has {found}; give one of them", {"found": found})
+        return self
+
+
+class HiveTableSettings(WalkSettings):
+    """A Hive table, read by Spark; batch runs with `--engine spark` or `auto`."""
+
+    type: Literal["hive_table"] = Field(description="This kind of source.")
+    table: str = Field(
+        pattern=r"^[A-Za-z0-9_]+\.[A-Za-z0-9_]+$", description="`database.table`.", examples=["sales.orders"]
+    )
+    where: str | None = Field(
+        default=None, description="Only these partitions: a condition, such as `year = 2026 AND month = 11`."
+    )
+
+
 class KafkaSettings(KafkaClient, SourceCommon):
     """Topics of a Kafka cluster; micro-batches (`--streaming`) read them."""
 
@@ -200,7 +275,9 @@ class KafkaSettings(KafkaClient, SourceCommon):
     )
 
 
-SourceSettings = Annotated[FileSettings | SqlSettings | KafkaSettings, Field(discriminator="type")]
+SourceSettings = Annotated[
+    FileSettings | SqlSettings | JdbcSettings | HiveTableSettings | KafkaSettings, Field(discriminator="type")
+]
 
 
 class Rule(Model):
