@@ -15,14 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from actors.sources.catalogue import Catalogue, KnownFile, open_inside
-from actors.sources.chunk import Chunk, Reader, RefusedFrom, int64_array
+from actors.sources.chunk import Chunk, Reader
 from actors.sources.formats import make_reader, refuse_encoding
-from actors.sources.identity import Fingerprint
+from actors.sources.reading import batch_of, nothing_of, quarantine
 from config.models import FileSettings
-from core.batch import Batch, Mark, Quarantined, Resume
+from core.batch import Batch, Mark, Resume
 from core.errors import BadFile, SourceUnavailable
 from core.ports import SourceStatistics
 from core.signals import Signal, signal
@@ -174,37 +172,18 @@ class FileSource:
         return None if chunk is None else self._batch(known, chunk, fd, reader, size)
 
     def _batch(self, known: KnownFile, chunk: Chunk, fd: int, reader: Reader, size: int) -> Batch:
-        known.covered.add(*chunk.cover)
-        known.line = (chunk.cover[1], chunk.line)
-        known.print = Fingerprint.of(fd, reader.fingerprint_end(chunk.cover[1], size))
-        known.parts = known.parts or bool(len(chunk.ordinals))
+        batch = batch_of(known, chunk, fd, reader, size)
         if not len(chunk.ordinals) and chunk.cover == (0, known.limit):
             self._once("assay.file.empty", known.file, f"`{known.file}` has no records")
-        return Batch(
-            partition=known.partition, ordinals=int64_array(chunk.ordinals), ends=int64_array(chunk.ends), raw=chunk.raw,
-            positions=chunk.positions, covers=(chunk.cover,), mark=known.mark(), content_type=reader.content_type,
-            documents=chunk.documents, refused=chunk.refused,
-        )  # fmt: skip
+        return batch
 
     def _refuse(self, known: KnownFile, error: BadFile) -> Batch | None:
         """Be done with a file, or with the rest of it: quarantined with its reason, other files go on."""
         if error.code in _MAY_MEND and not self._is_settled(known):
             return None  # perhaps it is still being written
-        inside = error.code not in ("E203", "E204")
-        end = known.limit or known.size or 1
-        start = int(error.facts["start"]) if isinstance(error, RefusedFrom) else 0
-        covers = tuple(known.covered.complement(0, end))
+        covers, note = quarantine(known, error, known.covered)
         known.covered.update(covers)
-        known.refused, known.limit = True, end
-        note = Quarantined(
-            known.file, str(error), bytes_unread=known.size * max(0, end - start) // end, path=known.path if inside else None
-        )  # fmt: skip
-        none = pa.array([], pa.int64())
-        return Batch(
-            partition=known.partition, ordinals=none, ends=none, raw=pa.array([], pa.large_binary()),
-            positions=pa.array([], pa.string()), covers=covers, mark=known.mark(),
-            content_type="application/octet-stream", quarantined=(note,),
-        )  # fmt: skip
+        return nothing_of(known, covers, note)
 
     def _reader_of(self, known: KnownFile) -> tuple[KnownFile, int, Reader]:
         if self._opened is None or self._opened[0] is not known:
