@@ -1,7 +1,9 @@
 """The bridge: follows the commit log and tells Hive, so that what is committed can be queried.
 
-It starts beside the pipeline and never holds it up: while Spark is starting, down or absent, commits go on as files
-in the tables' own layout, and are registered later. The metastore itself says how far it got.
+It starts beside the pipeline and never holds it up: while Spark is starting, or Spark or the metastore is down, hangs
+or is absent, commits go on as files in the tables' own layout, and are registered later. The metastore itself says how
+far it got. A metastore service is asked by a probe of its own whether it answers, so that an outage shows at once, costs
+no session, and ends within seconds.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from bridge.ddl import TablePlan
 from bridge.hive import Tables
 from bridge.java import Java, find_java
 from bridge.jvm import lower_priority
+from bridge.probe import Probe
 from bridge.session import Session
 from bridge.settings import warehouse_of
 from config.models import Config
@@ -38,6 +41,14 @@ PACE_S = 0.5
 """Rounds of registering begin at least so far apart, so that waiting commits share one."""
 BATCH = 500
 """Commits registered in one round, at most."""
+AWAY_S = 20.0
+"""The end of a batch waits so long for a metastore that does not answer."""
+TRIES = 30
+"""Failures in a row, about a second apart, that the probe cannot explain, before the session itself is suspected."""
+UNANSWERED = {
+    "down": "nobody answers at the Hive metastore `{uris}`: start it, or mend `hive.metastore_uri`",
+    "hanging": "the Hive metastore `{uris}` takes connections but does not answer: look at it and at its database",
+}
 
 
 class Bridge:
@@ -50,25 +61,34 @@ class Bridge:
         config: whole.
         line: where signals and statistics go.
         plans: dataset -> what its tables are made from.
+        working: Spark reads and judges records in the same session: it is started even where Hive is off.
     """
 
-    def __init__(self, root: Path, config: Config, line: Bus, plans: Mapping[str, TablePlan]) -> None:
+    def __init__(
+        self, root: Path, config: Config, line: Bus, plans: Mapping[str, TablePlan], *, working: bool = False
+    ) -> None:
         self._root = root
         self._config = config
         self._line = line
         self._plans = dict(plans)
+        self._working = working
         self._log = CommitLog(root)
         self._cursor_file = root / "state" / "bridge.json"
-        self._thread = ThreadPoolExecutor(1, "spark", initializer=lower_priority)
+        self._thread = ThreadPoolExecutor(1, "spark", initializer=None if working else lower_priority)
         self._session: Session | None = None
+        self._launched = asyncio.Event()
+        self._probe = Probe(config.hive.metastore_uri) if config.hive.metastore_uri else None
+        self._answers = asyncio.Event()
         self._state = "starting"
         self._restarts = 0
         self._last_error: dict[str, str] | None = None
+        self._away_since: float | None = None
         self._cursor = 0
         self._tip = 0
         self._poked = asyncio.Event()
         self._hurry = asyncio.Event()
         self._replan = False
+        self._unsure = False
         self._run: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -82,6 +102,19 @@ class Bridge:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._report())
             tasks.create_task(self._keep())
+            if self._probe and self._config.hive.enabled is not False:
+                tasks.create_task(self._probe.run(self._heard))
+
+    @property
+    def spark_is_up(self) -> bool:
+        """Whether ``spark`` answers at once."""
+        return self._launched.is_set()
+
+    async def spark(self) -> Session:
+        """The session that runs, as soon as there is one. Its death shows as E722 in whatever is asked of it."""
+        while not (self._session and self._launched.is_set()):
+            await self._launched.wait()
+        return self._session
 
     def poke(self) -> None:
         """There may be a new commit."""
@@ -102,11 +135,18 @@ class Bridge:
         target = await asyncio.to_thread(self._log.last)
         self._hurry.set()
         end = time.monotonic() + timeout_s
-        while self._state != "off" and self._cursor < target and time.monotonic() < end:
+        while (
+            self._state != "off" and self._cursor < target and time.monotonic() < end and not self._given_up()
+        ):
             self._poked.set()
             await asyncio.sleep(0.05)
         self._hurry.clear()
         return 0 if self._state == "off" else max(0, target - self._cursor)
+
+    def _given_up(self) -> bool:
+        if self._probe is None or self._probe.state == "up" or self._away_since is None:
+            return False
+        return time.monotonic() > self._away_since + AWAY_S
 
     async def close(self) -> None:
         """End the session and its JVM. Safe twice."""
@@ -138,59 +178,117 @@ class Bridge:
         waits = backoff(0.5, 15.0)
         while True:
             try:
-                tables = await self._open(java)
+                session = await self._launch(java)
                 waits = backoff(0.5, 15.0)
-                await self._follow(tables)
+                await self._serve(session)
             except (StoreUnavailable, OSError) as error:
                 await self._lost(error)
             finally:
+                self._launched.clear()
                 await self._stop()
             await asyncio.sleep(next(waits))
             self._restarts += 1
 
     async def _java(self) -> Java | None:
-        """Which Java; None, said once, where Hive is off."""
-        if self._config.hive.enabled is False:
-            found: Java | str = "`hive.enabled` is false"
-        else:
-            found = await asyncio.to_thread(find_java)
-        if isinstance(found, Java):
+        """Which Java; None, said once, where Hive is off and nothing else needs Spark."""
+        switched_off = self._config.hive.enabled is False
+        found = await asyncio.to_thread(find_java) if self._working or not switched_off else ""
+        if isinstance(found, Java) and not switched_off:
             return found
         self._state = "off"
         level: Level = "warning" if self._config.hive.enabled is True else "info"
-        await self._say("assay.store.off", f"Hive is off: {found}; files are written all the same", level)
-        return None
+        why = "`hive.enabled` is false" if switched_off else found
+        await self._say("assay.store.off", f"Hive is off: {why}; files are written all the same", level)
+        return found if isinstance(found, Java) else None
 
-    async def _open(self, java: Java) -> Tables:
-        """Start a session and bring the tables up to date.
+    async def _launch(self, java: Java) -> Session:
+        """Start a session.
 
         Raises:
-            StoreUnavailable: it did not start, or the metastore does not answer.
+            StoreUnavailable: it did not start.
+        """
+        session = self._session = Session(self._root, self._config, java, working=self._working)
+        await self._in_spark(session.start)
+        self._launched.set()
+        return session
+
+    async def _serve(self, session: Session) -> None:
+        """Follow the log while the JVM lives: an outage of a metastore service is waited for, and costs no session.
+
+        Raises:
+            StoreUnavailable: the JVM is lost, or an embedded metastore; or a service that fails in ways the probe cannot see.
+        """
+        tables: Tables | None = None
+        failed = 0
+        while True:
+            await self._answering(session)
+            registered = self._cursor
+            try:
+                if tables is None:
+                    tables = await self._open(session)
+                await self._follow(session, tables)
+            except StoreUnavailable as error:
+                if error.code != "E723" or self._probe is None or not session.alive or failed > TRIES:
+                    raise
+                self._replan = self._replan or tables is not None
+                self._unsure = True
+                await self._lost(error)
+                await self._probe.ask(self._heard)
+                failed = failed + 1 if self._probe.state == "up" and self._cursor == registered else 0
+                await asyncio.sleep(min(1.0, 0.05 * 2**failed))
+
+    async def _answering(self, session: Session) -> None:
+        """Wait until the metastore answers; for ever where Hive is off.
+
+        Raises:
+            StoreUnavailable: E722 the JVM is gone meanwhile.
+        """
+        while self._state == "off" or (self._probe and self._probe.state != "up"):
+            await _first_of(self._answers, LOOK_S)
+            if self._state == "off":
+                await asyncio.sleep(LOOK_S)
+            if not session.alive:
+                raise StoreUnavailable("Spark's JVM is gone; it is started again", "E722")
+
+    async def _heard(self) -> None:
+        """The probe has news: what does not answer is shown at once, whatever a statement under way still hopes."""
+        probe = self._probe
+        if probe is None:
+            return
+        if probe.state == "up":
+            self._answers.set()
+            return
+        self._answers.clear()
+        await self._lost(
+            StoreUnavailable(UNANSWERED[probe.state].format(uris=probe.uris), "E723"), probe.state
+        )
+
+    async def _open(self, session: Session) -> Tables:
+        """Open the metastore and bring the tables up to date.
+
+        Raises:
+            StoreUnavailable: it does not answer.
         """
         began = time.monotonic()
-        session = self._session = Session(self._root, self._config, java)
-        await self._in_spark(session.start)
+        await self._in_spark(session.open)
         storage = self._config.storage
         fallback = Layout.of(self._root, None, storage.fallback).fallback
         tables = Tables(session, self._config.hive.database, warehouse_of(self._root, self._config), fallback)
         faults = await self._in_spark(tables.prepare, list(self._plans.values()))
         self._replan = False
         await self._move(tables.visible)
-        self._state, self._last_error = "up", None
-        took_s = round(time.monotonic() - began, 1)
-        await self._say(
-            "assay.store.up", f"Hive is up, {self._waiting} commits wait", took_s=took_s, pid=session.pid
-        )
+        await self._found(session, took_s=round(time.monotonic() - began, 1))
         await self._tell(faults)
         return tables
 
-    async def _follow(self, tables: Tables) -> None:
+    async def _follow(self, session: Session, tables: Tables) -> None:
         """Register what comes.
 
         Raises:
             StoreUnavailable: the JVM or the metastore is lost.
         """
         while True:
+            await self._answering(session)
             began = time.monotonic()
             if self._replan:
                 self._replan = False
@@ -199,8 +297,13 @@ class Bridge:
             manifests = await asyncio.to_thread(self._log.after, self._cursor, BATCH)
             if manifests:
                 await self._move(await self._in_spark(tables.register, manifests))
+            elif self._unsure:
+                await self._in_spark(tables.confirm)
+                self._unsure = False
+            if self._probe is None or self._probe.state == "up":
+                await self._found(session)
             await self._wait(PACE_S - (time.monotonic() - began) if manifests else 0)
-            if self._session is None or not self._session.alive:
+            if not session.alive:
                 raise StoreUnavailable("Spark's JVM is gone; it is started again", "E722")
 
     async def _wait(self, pace_s: float) -> None:
@@ -215,13 +318,30 @@ class Bridge:
             self._cursor = commit
             await asyncio.to_thread(write_cursor, self._cursor_file, commit)
 
-    async def _lost(self, error: StoreUnavailable | OSError) -> None:
+    async def _lost(self, error: StoreUnavailable | OSError, state: str = "down") -> None:
+        """Hive does not answer: said once an outage; ``state`` and the reason may change while it lasts."""
         code = error.code if isinstance(error, AssayError) else "E721"
         text = str(error) if isinstance(error, AssayError) else f"{code} Spark could not be started: {error}"
-        first = self._state != "down"
-        self._state, self._last_error = "down", {"code": code, "message": text}
+        if self._state == "off":
+            return
+        first = self._state not in {"down", "hanging"}
+        self._state, self._last_error = state, {"code": code, "message": text}
         if first:
-            await self._say("assay.store.down", f"{text}; commits go on as files", "warning", code=code)
+            self._away_since = time.monotonic()
+            await self._say(
+                "assay.store.down", f"{text}; commits go on as files", "warning", code=code, state=state
+            )
+
+    async def _found(self, session: Session, **facts: Any) -> None:
+        """Hive answers; said where it did not before."""
+        if self._state == "up":
+            return
+        if self._away_since is not None:
+            facts["away_s"] = round(time.monotonic() - self._away_since, 1)
+        self._state, self._last_error, self._away_since = "up", None, None
+        await self._say(
+            "assay.store.up", f"Hive is up, {self._waiting} commits wait", pid=session.pid, **facts
+        )
 
     async def _tell(self, faults: list[StoreUnavailable]) -> None:
         for fault in faults:

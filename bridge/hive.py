@@ -72,12 +72,24 @@ class Tables:
         self._days.clear()
         self._refused.clear()
         if VISIBLE in self._names:
-            self.visible = int(self._sql.rows(f"SELECT last_commit FROM {self._database}.{VISIBLE}")[0][0])
+            self.visible = self._seen()
         else:
             self._sql.sql(visible_view(self._database, 0, replace=False))
             self._names.add(VISIBLE)
             self.visible = 0
         return [fault for plan in plans for fault in self.plan(plan)]
+
+    def confirm(self) -> None:
+        """After an outage: what a statement that was given up did later than those after it is put right.
+
+        Raises:
+            StoreUnavailable: the metastore does not answer.
+        """
+        if self._seen() != self.visible:
+            self._sql.sql(visible_view(self._database, self.visible, replace=True))
+
+    def _seen(self) -> int:
+        return int(self._sql.rows(f"SELECT last_commit FROM {self._database}.{VISIBLE}")[0][0])
 
     def plan(self, plan: TablePlan) -> list[StoreUnavailable]:
         """Make the four tables of a dataset, or bring them up to date; as ``prepare``."""

@@ -42,7 +42,7 @@ class Jvm:
         self._output = output
         with output.open("wb") as said:
             self.process = subprocess.Popen(
-                [f"{_spark_home()}/bin/spark-submit", "--properties-file", str(properties), "pyspark-shell"],
+                [f"{spark_home()}/bin/spark-submit", "--properties-file", str(properties), "pyspark-shell"],
                 stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT, start_new_session=True,
                 env=os.environ | {
                     "JAVA_HOME": str(java.home), "SPARK_CONNECT_MODE": "0", "SPARK_LOCAL_IP": "127.0.0.1",
@@ -100,7 +100,8 @@ class Jvm:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _spark_home() -> str:
+def spark_home() -> str:
+    """Where pyspark keeps its scripts and jars."""
     from pyspark.find_spark_home import _find_spark_home
 
     return str(_find_spark_home())

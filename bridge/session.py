@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,9 +30,11 @@ class Session:
         root: the data directory.
         config: whole.
         java: which Java, from ``find_java``.
+        working: Spark reads and judges records here, too; else it only serves the tables, and is kept small.
     """
 
-    def __init__(self, root: Path, config: Config, java: Java) -> None:
+    def __init__(self, root: Path, config: Config, java: Java, *, working: bool = False) -> None:
+        self._working = working
         self._root = root.absolute()
         self._config = config
         self._java = java
@@ -59,12 +62,13 @@ class Session:
         return self._spark
 
     def start(self) -> None:
-        """Start the JVM and open the metastore: 5-20 s.
+        """Start the JVM and a session in it: 5-15 s. The metastore is not asked for anything yet.
 
         Raises:
-            StoreUnavailable: E721 the JVM, E723 the metastore, E724 the embedded metastore is another process's.
+            StoreUnavailable: E721.
         """
-        properties = write_start_files(self._root, spark_settings(self._root, self._config))
+        settings = spark_settings(self._root, self._config, working=self._working)
+        properties = write_start_files(self._root, settings)
         shutil.rmtree(self._scratch / "local", ignore_errors=True)  # what a killed JVM left
         (self._scratch / "local").mkdir()
         with self._lock:
@@ -74,7 +78,14 @@ class Session:
         port, secret = self._jvm.gateway()
         with self._translated():
             self._connect(port, secret)
-            self.rows("SHOW DATABASES")  # opens the metastore
+
+    def open(self) -> None:
+        """Open the metastore: 2-6 s the first time.
+
+        Raises:
+            StoreUnavailable: E723 it does not answer, E724 the embedded one is another process's.
+        """
+        self.rows("SHOW DATABASES")
 
     def _connect(self, port: int, secret: str) -> None:
         from pyspark import SparkConf, SparkContext
@@ -86,6 +97,7 @@ class Session:
             # It prints each refused statement with its whole Java trace; the error we raise says what matters.
             PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
         os.environ |= {"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": secret}
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # of the tasks
         try:
             self._gateway = launch_gateway()
         finally:

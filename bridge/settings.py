@@ -9,6 +9,7 @@ from pathlib import Path
 from config.models import Config
 
 LOG_SIZE = "5MB"
+CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def warehouse_of(root: Path, config: Config) -> str:
@@ -19,12 +20,13 @@ def warehouse_of(root: Path, config: Config) -> str:
     return named if "://" in named else str(Path(named).absolute())
 
 
-def spark_settings(root: Path, config: Config) -> dict[str, str]:
+def spark_settings(root: Path, config: Config, *, working: bool = False) -> dict[str, str]:
     """Every setting of the session; ``spark.conf`` of the configuration comes last and wins.
 
     Args:
         root: the data directory.
         config: whole; ``spark``, ``hive`` and ``storage.warehouse`` are read.
+        working: as ``Session``.
     """
     scratch = root.absolute() / "state" / "spark"
     hive = config.hive
@@ -39,7 +41,7 @@ def spark_settings(root: Path, config: Config) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.local.dir": str(scratch / "local"),
-        "spark.driver.extraJavaOptions": _java_options(root.absolute(), scratch),
+        "spark.driver.extraJavaOptions": _java_options(root.absolute(), scratch, working),
         "spark.sql.catalogImplementation": "hive",
         "spark.sql.warehouse.dir": warehouse_of(root, config),
         "spark.sql.session.timeZone": "UTC",
@@ -54,15 +56,25 @@ def spark_settings(root: Path, config: Config) -> dict[str, str]:
         "spark.hadoop.hive.exec.local.scratchdir": str(scratch / "hive-local"),
         "spark.hadoop.hive.downloaded.resources.dir": str(scratch / "hive-resources"),
         **(_remote(hive.metastore_uri) if hive.metastore_uri else _embedded(root.absolute())),
+        **(_tasks() if working else {}),
         **config.spark.conf,
     }
 
 
-def _java_options(root: Path, scratch: Path) -> str:
+def _tasks() -> dict[str, str]:
+    """What Python in the tasks needs: this code, and as few starts as can be."""
+    return {
+        "spark.executorEnv.PYTHONPATH": str(CHECKOUT),
+        "spark.python.worker.reuse": "true",
+        "spark.sql.adaptive.enabled": "false",  # nothing is shuffled
+    }
+
+
+def _java_options(root: Path, scratch: Path, working: bool) -> str:
     # The quick compiler alone: half the processor time of a start (10 s for 21 s), and metadata need no better one.
+    pace = ["-XX:+UseParallelGC"] if working else ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     options = [
-        "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError",
-        "-Duser.timezone=UTC",
+        *pace, "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", "-Duser.timezone=UTC",
         f"-Dderby.stream.error.file={root / 'metastore' / 'derby.log'}",
         f"-Dlog4j2.configurationFile=file:{scratch / 'log4j2.properties'}",
     ]  # fmt: skip
@@ -79,13 +91,15 @@ def _embedded(root: Path) -> dict[str, str]:
 
 
 def _remote(uri: str) -> dict[str, str]:
-    # Defaults are minutes: a metastore that hangs must be noticed, and commits wait for nothing here.
+    # The probe sees within a second that it hangs; a statement under way then waits no longer than this (default: 600 s).
     return {
         "spark.hadoop.hive.metastore.uris": uri,
-        "spark.hadoop.hive.metastore.client.socket.timeout": "10s",
-        "spark.hadoop.hive.metastore.client.connect.retry.delay": "1s",
+        "spark.hadoop.hive.metastore.client.socket.timeout": "30s",
+        "spark.hadoop.hive.metastore.client.connect.retry.delay": "0s",
         "spark.hadoop.hive.metastore.connect.retries": "1",
         "spark.hadoop.hive.metastore.failure.retries": "1",
+        # One call of a hundred stays well below that limit on a busy metastore, too.
+        "spark.sql.addPartitionInBatch.size": "100",
     }
 
 

@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     session = Session(root, Config(sources={}, storage=storage, hive=hive), java)
     try:
         session.start()
+        session.open()
         for statement in wanted.statement:
             found = session.sql(statement)
             _show(found.columns, session.fetch(found), as_json=wanted.json)

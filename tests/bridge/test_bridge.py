@@ -58,10 +58,11 @@ async def running(root, line, config=None):
             await task
 
 
-def shell(root, *statements):
-    """Rows, as a new process sees them through the stored metastore."""
+def shell(root, *statements, uri=None):
+    """Rows, as a new process sees them through the stored metastore, or through a service."""
+    where = ["--data-dir", str(root), *(["--metastore-uri", uri] if uri else [])]
     done = subprocess.run(
-        [sys.executable, "-m", "bridge.shell", "--data-dir", str(root), "--json", *statements],
+        [sys.executable, "-m", "bridge.shell", *where, "--json", *statements],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -156,20 +157,21 @@ def test_no_jvm_outlives_its_process_and_a_crash_while_registering_is_repeated(t
     assert row == {"n": 6}
 
 
-async def test_a_metastore_that_is_away_is_said_once_and_tried_again(tmp_path):
-    """Nothing listens at the address: down, with the reason; closing is quick."""
+async def test_a_metastore_that_nobody_runs_is_said_once_and_at_once(tmp_path):
+    """Nothing listens at the address: down, with the reason and what to do; closing is quick."""
     line, commits = Line(), Commits(tmp_path, a_plan())
     commits.add(days(1))
     config = a_config(tmp_path).model_copy(update={"hive": Hive(metastore_uri="thrift://127.0.0.1:9")})
 
     async with running(tmp_path, line, config) as bridge:
-        await eventually(lambda: bridge.statistics()["restarts"] >= 1, timeout_s=90, what="tried again")
-        assert bridge.statistics()["last_error"]["code"] == "E723"
+        await eventually(lambda: bridge.statistics()["state"] == "down", timeout_s=2, what="noticed")
+        jvm = await eventually(lambda: bridge.statistics()["jvm"], what="the session starts all the same")
+        error = bridge.statistics()["last_error"]
+        assert error["code"] == "E723" and "`thrift://127.0.0.1:9`: start it, or mend" in error["message"]
         assert bridge.statistics()["waiting"] == 1
         assert await bridge.drain(0.1) == 1
-        pid = (bridge.statistics()["jvm"] or {}).get("pid")
     assert line.kinds == ["assay.store.down"]
-    assert pid is None or not alive(pid)
+    assert not alive(jvm["pid"])
 
 
 async def test_closing_while_the_jvm_starts_leaves_none(tmp_path):
