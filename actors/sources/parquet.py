@@ -41,6 +41,13 @@ class ParquetReader:
             self._open = self._opened(size_bytes)
         return int(self._open.metadata.num_rows)
 
+    def groups(self) -> list[tuple[int, int]]:
+        """Rows and bytes of each row group; after ``limit``."""
+        assert self._open is not None
+        metadata = self._open.metadata
+        found = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
+        return [(int(group.num_rows), int(group.total_byte_size)) for group in found]
+
     def fingerprint_end(self, at: int, size_bytes: int) -> int:
         """All of it: a Parquet file never grows."""
         return size_bytes

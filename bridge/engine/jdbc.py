@@ -1,0 +1,250 @@
+"""A table or query behind JDBC as a kind of source for Spark: ranges of one column, each read by one task."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from bridge.engine.jdbc_address import address_of
+from bridge.engine.jdbc_database import Column, Database, Wanted, chosen
+from bridge.engine.rows import Shape, Stretch
+from bridge.engine.table_walk import Limits, TableWalk
+from bridge.engine.walk import Axis, Range
+from bridge.engine.work import Trouble, Work
+from config.models import JdbcSettings
+from core.batch import Resume
+from core.errors import ConfigError
+from core.ports import SourceStatistics
+from core.signals import Signal, signal
+from core.span import Span
+from store.staged import StagedPart
+
+ROW_BYTES = 256
+"""What a row is taken to weigh before any was seen."""
+_INT64 = 1 << 63
+
+
+class JdbcKind:
+    """See ``bridge.engine.work.Kind``. Made anew for each epoch.
+
+    Args:
+        spark: the session, once it is there.
+        fields: what the dataset's schema says.
+        span: of a back-fill.
+        event_time: the field that ``span`` is about.
+        cores: tasks that run side by side.
+    """
+
+    def __init__(
+        self, name: str, settings: JdbcSettings, *, spark: Callable[[], Any], fields: Mapping[str, frozenset[str]],
+        say: Callable[[Signal], None], span: Span | None = None, event_time: str | None = None, cores: int = 2,
+    ) -> None:  # fmt: skip
+        self._name, self._settings, self._spark, self._fields = name, settings, spark, fields
+        self._tell, self._span, self._event_time, self._cores = say, span, event_time, cores
+        self._what = f"table `{settings.table}`" if settings.table else "the query"
+        self._database: Database | None = None
+        self._begun = False
+        self._rows = self._read = 0
+
+    def restore(self, resume: Resume) -> None:
+        """See ``Kind``: connect, look at the columns, know what is done.
+
+        Raises:
+            SourceUnavailable: E415. ConfigError: E404–E406, E410, E412–E414, E416–E419, E441, E442.
+        """
+        settings = self._settings
+        address = address_of(settings)
+        self.close()
+        self._database = database = Database(self._spark(), address, self._what)
+        self._wanted = self._learned(database)
+        column = self._wanted.axis
+        self._axis = column.axis()
+        self._by_key = (
+            self._axis.scale == "whole"
+            and [c.name for c in self._wanted.key] == [column.name]
+            and self._fits(column)
+        )
+        self._check_span()
+        limits = limits_of(settings, self._axis, self._cores)
+        self._walk = TableWalk(
+            settings.table or "query",
+            self._axis,
+            limits,
+            by_key=self._by_key,
+            definition=_definition(settings),
+        )
+        self._walk.restore(resume)
+        self._begun = False
+
+    def plan(self, limit_bytes: int) -> Work | None:
+        """See ``Kind``. The first call looks for the bounds."""
+        if not self._begun:
+            self._begin(limit_bytes)
+        stretches = self._walk.next()
+        return self._work(stretches) if stretches else None
+
+    def settle(
+        self, work: Work, troubles: Sequence[Trouble], parts: Sequence[StagedPart]
+    ) -> list[StagedPart]:
+        """See ``Kind``."""
+        return self._walk.settle(work.items, parts)
+
+    def committed(self, work: Work, parts: Sequence[StagedPart]) -> None:
+        """See ``Kind``."""
+        self._read += sum(part.read for part in parts)
+
+    def statistics(self) -> SourceStatistics:
+        """See ``Kind``. What is left is what was counted at the start, less what was read."""
+        if not self._begun:
+            return SourceStatistics(detail="looking at the table")
+        left = max(0, self._rows - self._read) if self._walk.left else 0
+        return SourceStatistics(lag_records=left, partitions=1, detail=f"{self._walk.left} ranges left")
+
+    def close(self) -> None:
+        """See ``Kind``."""
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
+
+    # --- looking --------------------------------------------------------------------------------------------------
+
+    def _learned(self, database: Database) -> Wanted:
+        settings = self._settings
+        if settings.table is not None:
+            source = database.table(settings.table)
+        else:
+            source = f"({str(settings.query).strip().rstrip(';')}) assay_query"
+        columns = database.columns(source)
+        name = settings.table or "query"
+        key = chosen(settings.key, columns, name, "key column", "E406")
+        axis = chosen([settings.partition_column or settings.key[0]], columns, name, "partition column")[0]
+        record = chosen(settings.columns, columns, name, "column") if settings.columns else tuple(columns)
+        return Wanted(source, record, key, axis)
+
+    def _fits(self, column: Column) -> bool:
+        """Whether its values are ordinals: MariaDB's unsigned may be too great."""
+        assert self._database is not None
+        if "unsigned" not in column.type.lower():
+            return True
+        name = self._database.address.quoted(column.name)
+        great = self._database.row(f"SELECT max({name}) FROM {self._wanted.source}")
+        return not great or great[0] is None or int(great[0]) < _INT64
+
+    def _begin(self, limit_bytes: int) -> None:
+        assert self._database is not None, "plan before restore"
+        database, source, axis = self._database, self._wanted.source, self._axis
+        name = database.address.quoted(axis.column)
+        low, high = database.row(f"SELECT min({name}), max({name}) FROM {source}")
+        self._begun, self._rows, self._read = True, 0, 0
+        self._unreadable(database)
+        if low is None or high is None:
+            return
+        gaps = self._walk.begin(axis.place(low), axis.place(high) + 1, self._bounds())
+        if not gaps:
+            return
+        held = axis.within(gaps[0][0], gaps[-1][1], name)
+        (count,) = database.row(f"SELECT count(*) FROM {source} WHERE {held}")
+        self._rows = int(count or 0)
+        if self._rows:
+            self._walk.cut(gaps, self._rows)
+
+    def _unreadable(self, database: Database) -> None:
+        """Rows without place or key cannot be read by them: say how many."""
+        columns = {column.name: column for column in (self._wanted.axis, *self._wanted.key)}
+        nullable = [name for name, column in columns.items() if column.nullable]
+        if not nullable:
+            return
+        missing = " OR ".join(f"{database.address.quoted(name)} IS NULL" for name in nullable)
+        (count,) = database.row(f"SELECT count(*) FROM {self._wanted.source} WHERE {missing}")
+        if count and int(count):
+            names = " or ".join(f"`{name}`" for name in nullable)
+            message = f"{count} rows of {self._what} have no {names} and cannot be read by it"
+            self._say("assay.source.unreadable", message, level="warning", rows=int(count))
+
+    def _check_span(self) -> None:
+        if self._span is not None and not self._by_key and self._event_time != self._axis.column:
+            raise ConfigError(
+                f"`--since` and `--until` need {self._what} to be cut by its event time (`partition_column: {self._event_time or '…'}`) or"
+                " by a key of one whole number", "E442",
+            )  # fmt: skip
+
+    def _bounds(self) -> Range | None:
+        """By position: the places of a back-fill."""
+        if self._span is None or self._by_key:
+            return None
+        unit = 86_400_000_000 if self._axis.scale == "date" else 1
+        since, until = self._span.since_us, self._span.until_us
+        return (
+            -(-since // unit) if since is not None else -_INT64,
+            -(-until // unit) if until is not None else _INT64,
+        )
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def _work(self, stretches: list[Stretch]) -> Work:
+        assert self._database is not None
+        database, wanted, settings = self._database, self._wanted, self._settings
+        names = tuple(column.name for column in wanted.record)
+        shape = Shape(
+            table=settings.table or "query", names=names, keys=len(wanted.key), axis=self._axis, by_key=self._by_key,
+            shown=shown_of(wanted.record, self._fields), max_record_bytes=settings.max_record_bytes, mark=self._walk.mark(),
+        )  # fmt: skip
+        place = database.address.quoted("p")
+        conditions = [self._axis.within(one.low, one.high, place) for one in stretches]
+        also = " AND ".join(
+            f"{database.address.quoted(c.name)} IS NOT NULL" for c in wanted.key if c.nullable
+        )
+        partitions = {one.partition for one in stretches}
+        return Work(
+            frame=lambda _: database.frame(wanted, conditions, settings.fetch_size, also),
+            reader=self._walk.reader(stretches, shape), tasks=len(stretches),
+            size_bytes=len(stretches) * settings.range_rows * ROW_BYTES, partitions=frozenset(partitions), items=stretches,
+        )  # fmt: skip
+
+    def _say(self, kind: str, message: str, **facts: Any) -> None:
+        self._tell(
+            signal(kind, self._settings.table or "query", message, source=f"/sources/{self._name}", **facts)
+        )
+
+
+def limits_of(settings: Any, axis: Axis, cores: int) -> Limits:
+    """A source's settings as a walk's limits.
+
+    Raises:
+        ConfigError: E410, E419.
+    """
+    together = settings.num_partitions or cores
+    most = max(1, 1_000_000 // settings.range_rows)
+    if settings.num_partitions is None or settings.num_partitions >= cores:
+        together = max(together, most - most % together)  # Spark runs no more than its cores at a time
+    return Limits(
+        axis.place(settings.lower) if settings.lower is not None else None,
+        axis.place(settings.upper) if settings.upper is not None else None,
+        axis.back(settings.lookback), settings.range_rows, together,
+    )  # fmt: skip
+
+
+def shown_of(
+    columns: Sequence[Column], fields: Mapping[str, frozenset[str]]
+) -> dict[str, Literal["number", "json"]]:
+    """Columns whose text is a number, or JSON: by their type, or because the schema wants no text but an object or array."""
+    found: dict[str, Literal["number", "json"]] = {}
+    for column in columns:
+        wanted = fields.get(column.name, frozenset())
+        if column.shown:
+            found[column.name] = column.shown
+        elif (
+            column.kind in {1, 12, -1, -9, -15, -16, 2005, 2011, 1111}
+            and wanted & {"object", "array"}
+            and "string" not in wanted
+        ):
+            found[column.name] = "json"
+    return found
+
+
+def _definition(settings: JdbcSettings) -> str:
+    """A query's text, as a hash: spaces and line ends do not count."""
+    if settings.query is None:
+        return ""
+    return hashlib.sha256(" ".join(settings.query.split()).encode()).hexdigest()[:16]
