@@ -11,22 +11,17 @@ that makes batches of them inside the tasks. ``Chunks.do`` carries one out, what
 Spark's own progress (checkpoints) is a hint. The coverage in the commit log is the truth: work that comes again, in whatever
 mode, is trimmed to what is missing.
 
-**Another kind of source** is one class with the methods of ``Kind`` (bridge/engine/work.py) and a line in ``KINDS``:
+**Another kind of source** is one module, and its name in ``bridge.engine.kinds.KINDS``. It has
 
-* ``restore(resume)``: where to go on, from the commit log;
-* ``plan(limit_bytes)``: the next ``Work``, or None when there is nothing (more) now. Batch runs call it until None;
-* ``settle(work, troubles)``: what to do about what tasks could not read;
-* ``committed(work, parts)``: it is in the tables.
+* ``batch(given) -> Kind`` (bridge/engine/work.py) for ``--engine spark``: ``restore(resume)`` goes on where the commit log
+  stands, ``plan(limit_bytes)`` gives the next ``Work`` or None when there is nothing (more), ``settle(work, troubles, parts)``
+  says what to do about what tasks could not read, ``committed(work, parts)`` hears what is in the tables;
+* ``stream(given) -> StreamKind`` (bridge/engine/stream.py) for micro-batches, where it can: a ``Kind`` that has ``owner()``,
+  ``stream(spark)`` (the streaming DataFrame), ``of_batch(frame, batch_id, stored)`` (the Work in one micro-batch) and ``pump()``.
 
-A micro-batch source has ``stream(spark)`` besides (the streaming DataFrame) and ``of_batch(frame, batch_id)`` (the Work
-in one micro-batch of it); see bridge/engine/files.py.
+``given`` is a ``bridge.engine.kinds.Given``. bridge/engine/files.py and file_stream.py are the example.
 
-A ``Reader`` is called in the task with the partition's rows as Arrow batches, and yields ``core.batch.Batch`` in
+A ``Reader`` is called in the task with the rows of one Spark partition as Arrow batches, and yields ``core.batch.Batch`` in
 reading order, or a ``Trouble``. It must pickle: a module-level class whose attributes are plain values. What it raises
 (``AssayError``) ends the work: nothing of it is committed and it is tried again.
 """
-
-from __future__ import annotations
-
-KINDS = {"file": "bridge.engine.files:FileKind"}
-"""Type of a source's settings -> its kind. Loaded when first used."""

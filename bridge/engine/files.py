@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.sources.catalogue import Catalogue, KnownFile
 from actors.sources.chunk import RefusedFrom
@@ -26,6 +27,10 @@ from core.ports import SourceStatistics
 from core.ranges import Ranges
 from core.signals import Signal, signal
 from store.staged import StagedPart
+
+if TYPE_CHECKING:
+    from bridge.engine.file_stream import FileStream
+    from bridge.engine.kinds import Given
 
 SMALLEST_SPLIT, LARGEST_SPLIT = 4 << 20, 32 << 20
 
@@ -154,6 +159,14 @@ class FileKind:
             bytes_total=sum(known.size for known in self._files), partitions=len(self._catalogue),
             detail=f"{len(done)} of {len(self._files)} files",
         )  # fmt: skip
+
+    def record_bytes(self) -> int:
+        """About how large a record is: in tables so far, else by the first lines of the first file."""
+        for known in self._files:
+            with suppress(OSError), Path(known.path).open("rb") as file:
+                head = file.read(65_536)
+                return max(1, len(head) // max(1, head.count(b"\n"))) if head else 256
+        return 256
 
     def close(self) -> None:
         """See ``Kind``."""
@@ -286,3 +299,17 @@ def _before(splits: Sequence[Split], refused: Mapping[str, Trouble]) -> list[Spl
         for split in splits
     )
     return [split for split in cut_short if split is not None]
+
+
+def batch(given: Given) -> FileKind:
+    """See ``bridge.engine``."""
+    return FileKind(
+        given.name, given.settings, follow=given.follow, fields=given.fields, say=given.say, cores=given.cores
+    )
+
+
+def stream(given: Given) -> FileStream:
+    """See ``bridge.engine``."""
+    from bridge.engine.file_stream import FileStream
+
+    return FileStream(batch(given), given.folder, given.limit_bytes)

@@ -77,7 +77,12 @@ def _known(settings: JdbcSettings, found: re.Match[str]) -> Address:
     ours = dict(_PROPERTIES[product])
     if product == "mariadb":
         # Spark knows MySQL's dialect by this scheme; by MariaDB's own it would quote names as texts.
-        url = "jdbc:mysql" + url.removeprefix("jdbc:mariadb")
+        url = (
+            "jdbc:mysql"
+            + url.removeprefix("jdbc:mariadb")
+            + ("&" if found["query"] else "?")
+            + "permitMysqlScheme=true"
+        )
     properties = ours | _tls(settings, product) | _login(settings) | settings.options
     driver = settings.driver or DRIVERS[product]
     place = f"{found['host']}:{port}{found['more']}/{found['database']}"
@@ -87,7 +92,7 @@ def _known(settings: JdbcSettings, found: re.Match[str]) -> Address:
 _PROPERTIES: dict[str, dict[str, str]] = {
     "postgresql": {"ApplicationName": "assay", "connectTimeout": "10", "loginTimeout": "15"},
     "mariadb": {
-        "permitMysqlScheme": "true", "connectionTimeZone": "UTC", "forceConnectionTimeZoneToSession": "true",
+        "connectionTimeZone": "UTC", "forceConnectionTimeZoneToSession": "true",
         "yearIsDateType": "false", "connectTimeout": "10000",
     },
 }  # fmt: skip
