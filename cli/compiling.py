@@ -1,7 +1,8 @@
-"""Schemas and rules of a configuration, compiled to find what is wrong with them before anything starts."""
+"""Schemas, rules and aggregates of a configuration, compiled to find what is wrong with them before anything starts."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from core.errors import AssayError, ConfigError
 
 
 def compile_all(config: Config, places: Places) -> None:
-    """Compile each dataset's schema and rules, and keep nothing.
+    """Compile each dataset's schema, rules and aggregates, and keep nothing.
 
     Raises:
         ConfigErrors: with every fault, at the place of its rule or schema.
@@ -25,7 +26,8 @@ def compile_all(config: Config, places: Places) -> None:
 def _faults(name: str, dataset: Dataset, places: Places) -> Iterator[Fault]:
     """First each rule by itself, so that all wrong ones are said; then the dataset as a whole."""
     found = list(_rule_faults(name, dataset, places))
-    yield from found or _judge_faults(name, dataset, places)
+    found = found or list(_judge_faults(name, dataset, places))
+    yield from found or _aggregate_faults(name, dataset, places)
 
 
 def _rule_faults(name: str, dataset: Dataset, places: Places) -> Iterator[Fault]:
@@ -51,6 +53,24 @@ def _judge_faults(name: str, dataset: Dataset, places: Places) -> Iterator[Fault
     except AssayError as error:
         place = _place(name, dataset, error, places)
         yield Fault(places.file, *place, error.code, f"dataset `{name}` (`{schema}`): {error.message}")
+
+
+def _aggregate_faults(name: str, dataset: Dataset, places: Places) -> Iterator[Fault]:
+    from actors.aggregates import definition_of
+    from schemas.columns import columns
+
+    if not dataset.aggregates:
+        return
+    derived: dict[str, dict[str, str]] = {field: {} for field in dataset.derive}
+    found = columns(json.loads(Path(str(dataset.schema_)).read_bytes()), derived=derived)
+    for number, aggregate in enumerate(dataset.aggregates):
+        try:
+            definition_of(name, aggregate, found)
+        except ConfigError as error:
+            spot: list[str | int] = ["datasets", name, "aggregates", number, error.facts["part"]]
+            at = error.facts["name"]
+            spot.append(aggregate.keys.index(at) if error.facts["part"] == "keys" else at)
+            yield Fault(places.file, *places.at(*spot), error.code, error.message)
 
 
 def _place(name: str, dataset: Dataset, error: AssayError, places: Places) -> tuple[int, int]:

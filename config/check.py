@@ -11,10 +11,11 @@ from config.complaints import near
 from config.faults import Fault
 from config.places import Path, Place, dotted
 from config.yaml_text import Document
+from core.aggregation import BadAggregate, aggregate_table, window_name, window_s
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 DATASET_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-NOT_YET = ("standardise", "derive", "aggregates", "order_by")
+NOT_YET = ("standardise", "derive", "order_by")
 """Keys of a dataset that this version reads and does nothing with."""
 
 
@@ -39,6 +40,7 @@ def check(document: Document, data: dict[str, Any]) -> None:
     _references(document, sources, datasets)
     _schemas(document, datasets)
     _rule_ids(document, datasets)
+    _aggregates(document, datasets)
     warehouse = _mapping(data, "storage").get("warehouse")
     if isinstance(warehouse, str) and "://" in warehouse:
         message = f"the warehouse `{warehouse}` is not on this machine, and this version writes local files only; give a path"
@@ -109,6 +111,38 @@ def _rule_ids(document: Document, datasets: dict[str, Any]) -> None:
                     f"`critical` names `{identity}`, which is no rule of `{name}`; {near(identity, ids)}"
                 )
                 document.fault(place, "E145", message)
+
+
+def _aggregates(document: Document, datasets: dict[str, Any]) -> None:
+    for dataset, settings in datasets.items():
+        found = settings.get("aggregates") if isinstance(settings, dict) else None
+        if not isinstance(found, list) or not found:
+            continue
+        if settings.get("event_time") is None:
+            why = "has aggregates but no `event_time`; name the field that says when it happened"
+            place = document.places.key("datasets", dataset, "aggregates")
+            document.fault(place, "E158", f"the dataset `{dataset}` {why}")
+        tables: dict[str, Place] = {}
+        for number, one in enumerate(found):
+            place = document.places.at("datasets", dataset, "aggregates", number)
+            name = _suffix(one)
+            if name in tables:
+                table, first = aggregate_table(dataset, name), tables[name]
+                where = f"on line {first[0]} and on line {place[0]}"
+                message = f"two aggregates would be `{table}`, {where}; give one of them a `name`"
+                document.fault(place, "E157", message)
+            elif name is not None:
+                tables[name] = place
+
+
+def _suffix(aggregate: Any) -> str | None:
+    """The last part of the table's name; None where that cannot be told."""
+    if not isinstance(aggregate, dict):
+        return None
+    try:
+        return str(aggregate.get("name") or window_name(window_s(str(aggregate.get("window")))))
+    except BadAggregate:
+        return None
 
 
 def _rules(dataset: Any) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
+from config.aggregate import Aggregate
 from config.kafka import KafkaClient, Topics
 from core.units import BadUnit, seconds, size_bytes
 
@@ -368,7 +369,9 @@ class Dataset(Model):
     thresholds: Thresholds = Field(
         default=Thresholds(), description="The lowest score of each tier, see below."
     )
-    aggregates: tuple[Any, ...] = Field(default=(), description="Tables `gold_<dataset>_by_<window>`.")
+    aggregates: tuple[Aggregate, ...] = Field(
+        default=(), description="Tables `gold_<dataset>_by_<window>`, see below."
+    )
     order_by: str | None = Field(
         default=None, description="A key whose records keep their order; null: per source partition."
     )

@@ -11,6 +11,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from config.aggregate import Aggregate
 from config.complaints import SOURCE_TYPES
 from config.models import Config, Dataset, Duration, Rule, Size, Thresholds, Weights
 
@@ -48,6 +49,7 @@ def page() -> str:
         parts.append(_section(f"`sources.<name>` with `type: {name}`", settings))
     parts.append(_section("`datasets.<name>`", Dataset))
     parts.append(_section("`datasets.<name>.rules[]`", Rule))
+    parts.append(_section("`datasets.<name>.aggregates[]`", Aggregate))
     parts.append(_section("`datasets.<name>.weights`", Weights))
     parts.append(_section("`datasets.<name>.thresholds`", Thresholds))
     parts.append(

@@ -25,6 +25,10 @@ CRASHPOINTS: dict[str, str] = {
     "staged.reserved": "a commit number is reserved, nobody was told",
     "staged.checked": "what tasks staged was checked, the manifest is not written",
     "bridge.registering": "a commit is being registered with Hive",
+    "aggregates.computed": "days of an aggregate are staged and synced, none is in place",
+    "aggregates.half-renamed": "one of them is in place, others are not",
+    "aggregates.renamed": "all are in place, the state does not say so",
+    "aggregates.cursor": "the state says how far aggregates are, nobody was told",
     "registry.storing": "a schema version is being stored",
 }
 FAULTS: dict[str, str] = {

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.aggregation import is_aggregate
 from core.errors import StoreUnavailable
 from store.footer import footer_rows
 from store.index import Index
@@ -126,7 +127,8 @@ def _unknown(layout: Layout, places: Places, files: list[LiveFile]) -> Iterator[
     """Visible files that no manifest names: Hive would count their rows."""
     known = {places.final_path(live.entry) for live in files}
     for path in sorted(layout.warehouse.glob("*_*/**/*")):
-        hidden = any(part.startswith(("_", ".")) for part in path.relative_to(layout.warehouse).parts)
+        parts = path.relative_to(layout.warehouse).parts
+        hidden = any(part.startswith(("_", ".")) for part in parts) or is_aggregate(parts[0])
         if path.is_file() and not hidden and path not in known:
             yield Finding("unknown", str(path), "no manifest names it: move it out of the warehouse")
 

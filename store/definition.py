@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from core.aggregation import BadAggregate, aggregate_table, check_name, measure
+from core.aggregation import RESERVED, BadAggregate, aggregate_table, check_name, measure
 from core.errors import ConfigError
 from core.frame import TIMESTAMP
 from core.tiers import MEASURES
@@ -45,6 +45,7 @@ class Field:
     """As HiveQL writes it."""
     arrow: pa.DataType
     scale: int = 0
+    comment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,7 @@ class Definition:
     def version(self) -> str:
         """First 12 hex digits of the SHA-256 over everything that decides a row."""
         fields = [[one.name, one.type] for one in self.keys]
-        measures = [
-            [one.name, one.function, one.of and [one.of.name, one.of.type]] for one in self.measures
-        ]
+        measures = [[one.name, one.function, one.of and [one.of.name, one.of.type]] for one in self.measures]
         text = json.dumps(
             [FORMAT, self.dataset, self.table, self.window.length_us, fields, measures, self.watermark_us]
         )
@@ -113,11 +112,8 @@ class Definition:
         return (
             ("window_start", "TIMESTAMP", "when the window begins, UTC; decides the partition"),
             ("window_end", "TIMESTAMP", "when it is over, UTC; belongs to the next window"),
-            *[(key.name, key.type, f"key: {key.name} of gold_{self.dataset}") for key in self.keys],
-            *[
-                (one.name, one.type, f"{one.words} of the Gold records in the window")
-                for one in self.measures
-            ],
+            *[(key.name, key.type, key.comment or "key of the group") for key in self.keys],
+            *[(one.name, one.type, _comment(one)) for one in self.measures],
             ("assay_commit", "BIGINT", "Gold up to this commit is in the rows of this day"),
             ("assay_definition", "STRING", "first 12 hex digits of the definition's content hash"),
         )
@@ -160,18 +156,19 @@ def define(
             ``facts`` have ``part`` (``keys`` or ``measures``) and ``name``.
     """
     fields = _fields(columns)
-    found_keys = tuple(_key(key, fields, dataset) for key in keys)
+    found_keys = {key: _key(key, fields, dataset) for key in keys}
     found = tuple(_measure(name, text, fields, dataset) for name, text in measures.items())
     seen: set[str] = set()
-    for part, one in [("keys", key) for key in found_keys] + [("measures", one) for one in found]:
-        if one.name in seen:
+    named = [("keys", key, field.name) for key, field in found_keys.items()]
+    for part, written, column in [*named, *(("measures", one.name, one.name) for one in found)]:
+        if column in seen:
             raise ConfigError(
-                f"two columns of the aggregate would be named `{one.name}`; name the measure otherwise",
-                "E157", {"part": part, "name": one.name},
+                f"two columns of the aggregate would be named `{column}`; leave one out, or name it otherwise",
+                "E157", {"part": part, "name": written},
             )  # fmt: skip
-        seen.add(one.name)
+        seen.add(column)
     return Definition(
-        dataset, aggregate_table(dataset, name), Window(window_s * 1_000_000), found_keys, found,
+        dataset, aggregate_table(dataset, name), Window(window_s * 1_000_000), tuple(found_keys.values()), found,
         None if watermark_s is None else int(watermark_s * 1e6),
     )  # fmt: skip
 
@@ -179,12 +176,17 @@ def define(
 def _fields(columns: Sequence[Column]) -> dict[str, Field]:
     own = {name: Field(name, holds, _TYPES[holds], _ARROW[holds]) for name, holds in _OWN.items()}
     named = {
-        one.name: Field(one.name, one.holds, one.type, arrow_type(one), one.scale)
-        if one.holds not in {"struct", "array", "json"}
-        else Field(one.name, one.holds, one.type, pa.null())
+        one.name: Field(one.name, one.holds, one.type, arrow_type(one), one.scale, one.comment)
         for one in columns
     }
     return {**own, **named, **{one.key: named[one.name] for one in columns}}
+
+
+def _comment(one: Measure) -> str:
+    what = (
+        "Gold records in the window" if one.of is None else f"{one.words} of the Gold records in the window"
+    )
+    return f"{what}: {one.of.comment}" if one.of is not None and one.of.comment else what
 
 
 def _key(name: str, fields: Mapping[str, Field], dataset: str) -> Field:
@@ -192,11 +194,9 @@ def _key(name: str, fields: Mapping[str, Field], dataset: str) -> Field:
     if field.holds not in KEYS:
         why = "cannot be a key: use a text, a whole number, a decimal, a truth value, a date or an instant"
         raise _unfit(f"the {field.holds} `{name}` {why}", "keys", name)
-    try:
-        check_name(field.name)
-    except BadAggregate as error:
-        if not field.name.startswith("assay_"):
-            raise ConfigError(str(error), "E157", {"part": "keys", "name": name}) from None
+    if field.name in RESERVED:
+        why = "is a column that every aggregate has; it cannot be a key"
+        raise ConfigError(f"`{name}` {why}", "E157", {"part": "keys", "name": name})
     return field
 
 
@@ -210,12 +210,14 @@ def _measure(name: str, text: str, fields: Mapping[str, Field], dataset: str) ->
         return Measure(name, function, None)
     field = _field(of, fields, dataset, "measures", name)
     if function in {"sum", "avg"} and field.holds not in NUMERIC:
-        why = f"has no {function}: it is a {field.holds}, and only numbers have one"
+        why = f"has no {function}: its type is {field.holds}, and only numbers have one"
         raise _unfit(f"`{of}` {why}", "measures", name)
     if function in {"min", "max"} and field.holds not in ORDERED:
-        raise _unfit(f"`{of}` has no {function}: it is a {field.holds}, which has no order", "measures", name)
+        raise _unfit(
+            f"`{of}` has no {function}: its type is {field.holds}, which has no order", "measures", name
+        )
     if field.holds in {"struct", "array"}:
-        raise _unfit(f"`{of}` is a {field.holds}, which cannot be counted", "measures", name)
+        raise _unfit(f"`{of}` cannot be counted: its type is {field.holds}", "measures", name)
     return Measure(name, function, field)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from core.aggregation import is_aggregate
 from core.errors import StoreUnavailable
 from store.layout import STAGING, Layout, commit_of, fsync_directory
 from store.log import CommitLog, LiveFile
@@ -202,8 +203,9 @@ def _removed(path: Path) -> bool:
 
 
 def staged_files(place: Path) -> Iterator[Path]:
-    """Everything in the staging directories of a warehouse or fallback."""
-    yield from sorted(place.glob(f"*/{STAGING}/*"))
+    """Everything in the staging directories of the tables of a warehouse or fallback; aggregates keep their own."""
+    found = place.glob(f"*/{STAGING}/*")
+    yield from sorted(path for path in found if not is_aggregate(path.parent.parent.name))
 
 
 def recover(layout: Layout, log: CommitLog, places: Places) -> Recovered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import pytest
 
@@ -87,3 +88,39 @@ def test_the_configuration_that_ships_compiles():
     ended = assay(MAIN.parent, "validate")
 
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "place", "said"),
+    [
+        (
+            "keys: [idd], measures: {n: count}",
+            "7:41",
+            "E156 `idd` is no field of the schema of `flights`; did you mean `id`",
+        ),
+        ("measures: {n: sum(idd)}", "7:48", "E156 `idd` is no field of the schema"),
+        (
+            "measures: {n: sum(at)}",
+            "7:48",
+            "E156 `at` has no sum: its type is timestamp, and only numbers have one",
+        ),
+        ("keys: [tags], measures: {n: count}", "7:41", "E156 the array `tags` cannot be a key"),
+        ("keys: [id], measures: {id_: count, n: min(tags)}", "7:72", "E156 `tags` has no min"),
+        (
+            "keys: [year, year_], measures: {n: count}",
+            "7:47",
+            "E157 two columns of the aggregate would be named `year_`",
+        ),
+    ],
+)
+def test_an_aggregate_of_what_the_schema_does_not_have_has_its_place(tmp_path, aggregate, place, said):
+    path = write(tmp_path, GOOD + f"    event_time: at\n    aggregates: [{{window: 1 day, {aggregate}}}]\n")
+    kinds = {"id": {"type": "integer"}, "at": {"type": "string", "format": "date-time"}, "year": {"type": "integer"},
+             "tags": {"type": "array", "items": {"type": "string"}}}  # fmt: skip
+    (tmp_path / "flights.json").write_text(json.dumps({"type": "object", "properties": kinds}))
+
+    with contextlib.chdir(tmp_path), pytest.raises(ConfigErrors) as raised:
+        compile_all(*load_with_places(path))
+
+    (fault,) = raised.value.faults
+    assert str(fault).startswith(f"assay.yml:{place}: {said}")

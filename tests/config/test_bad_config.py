@@ -107,6 +107,58 @@ ROWS = [
         id="13-dataset-like-an-aggregate",
     ),
     pytest.param(
+        with_dataset("aggregates: [{window: 5 parsecs, measures: {n: count}}]"),
+        ["6:27", "E155", "`datasets.flights.aggregates[0].window`", "`parsecs`"],
+        id="window-parsecs",
+    ),
+    pytest.param(
+        with_dataset("aggregates: [{window: 2 months, measures: {n: count}}]"),
+        ["6:27", "E155", "`months`"],
+        id="window-months",
+    ),
+    pytest.param(
+        with_dataset("aggregates: [{window: 5 weeks, measures: {n: count}}]"),
+        ["6:27", "E155", "`5 weeks` is no window", "31 days"],
+        id="window-too-long",
+    ),
+    pytest.param(
+        with_dataset("aggregates: [{window: 1 day, measures: {n: median(id)}}]"),
+        ["6:48", "E155", "`median(id)` is no measure", "count, sum, avg, min and max"],
+        id="measure-unknown",
+    ),
+    pytest.param(
+        with_dataset("aggregates: [{window: 1 day, measures: {day: count}}]"),
+        ["E155", "`day` is a column that Assay makes itself"],
+        id="measure-of-a-reserved-name",
+    ),
+    pytest.param(
+        with_dataset("aggregates: [{window: 1 day, measures: {}}]"),
+        ["6:44", "E101", "`datasets.flights.aggregates[0].measures`"],
+        id="no-measure",
+    ),
+    pytest.param(
+        with_dataset("aggregates: [{window: 1 day, keys: [id, id], measures: {n: count}}]"),
+        ["E157", "the key `id` stands twice"],
+        id="key-twice",
+    ),
+    pytest.param(
+        with_dataset("aggregates: [{window: 1 day, measures: {n: count}, watermark: soon}]"),
+        ["6:67", "E142", "`soon` is not a duration"],
+        id="watermark-soon",
+    ),
+    pytest.param(
+        with_dataset(
+            "aggregates: [{window: 1 day, measures: {n: count}}, {window: 24 hours, measures: {n: count}}]"
+        ),
+        ["6:57", "E157", "two aggregates would be `gold_flights_by_day`", "`name`"],
+        id="two-aggregates-of-one-name",
+    ),
+    pytest.param(
+        with_dataset("aggregates: [{window: 1 day, measures: {n: count}}]"),
+        ["6:5", "E158", "the dataset `flights` has aggregates but no `event_time`"],
+        id="aggregates-without-event-time",
+    ),
+    pytest.param(
         GOOD + 'web: {host: "${DB_PASS}"}\n',
         ["6:13", "E109", "`DB_PASS` is not set", "DB_PASS:-default"],
         id="15-unset",
