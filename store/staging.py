@@ -15,11 +15,12 @@ from core.batch import Mark
 from core.crash import crashpoint
 from core.frame import Frame, QuarantineNote
 from core.ranges import Ranges
+from core.tiers import Tier
 from store import table
 from store.coverage import Delta, Fresh, Stored
 from store.documents import Documents
 from store.footer import footer_rows
-from store.layout import Layout, file_name, partition_path, table_name
+from store.layout import Layout, file_name, partition_path, table_directory, table_name
 from store.manifest import FileEntry
 from store.placing import Places
 from store.staged import Cover, StagedFile, StagedPart
@@ -102,14 +103,25 @@ def stage(
     if pool is None:
         staged = [_stage_one(piece, places, number, name, keep_raw) for piece, name in named]
     else:
-        jobs = [pool.submit(_stage_one, piece, places, number, name, keep_raw) for piece, name in named]
+        jobs = {
+            name: pool.submit(_stage_one, piece, places, number, name, keep_raw)
+            for piece, name in sorted(
+                named, key=_work, reverse=True
+            )  # the long ones first, so that all end at once
+        }
         try:
-            staged = [job.result() for job in jobs]
+            staged = [jobs[name].result() for _, name in named]
         finally:
-            for job in jobs:
+            for job in jobs.values():
                 job.cancel()
     places.sync_staging([file.entry for file in staged])
     return staged
+
+
+def _work(named: tuple[table.Piece, str]) -> int:
+    """How long a file takes, as rows: typing one costs as much as writing it."""
+    piece, _ = named
+    return piece.rows * (2 if piece.tier >= Tier.SILVER else 1)
 
 
 def _stage_one(piece: table.Piece, places: Places, number: int, name: str, keep_raw: str) -> StagedFile:
@@ -119,9 +131,11 @@ def _stage_one(piece: table.Piece, places: Places, number: int, name: str, keep_
     home = table_name(tier, piece.of.dataset)
     place, path = places.stage(home, name, lambda path: table.write(path, rows))
     counted = footer_rows(path)
+    table_version = piece.of.documents.version if piece.tier >= Tier.SILVER else 1
+    directory = table_directory(tier, piece.of.dataset, table_version)
     entry = FileEntry(
         staged=places.relative_staged(home, name), place=place,
-        path=f"{home}/{partition_path(piece.year, piece.month, piece.day)}/{name}",
+        path=f"{directory}/{partition_path(piece.year, piece.month, piece.day)}/{name}",
         tier=tier, dataset=piece.of.dataset, schema=piece.of.schema,
         year=piece.year, month=piece.month, day=piece.day,
         rows=sum(counted.values()), bytes=path.stat().st_size, spans=piece.spans(),

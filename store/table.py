@@ -65,7 +65,10 @@ class Sorted:
     constants: pa.Table
     """One row a frame: source, schema, rules, content type, arrival."""
     event_time: pa.Array
-    columns: dict[str, pa.ChunkedArray]
+    """As read, not sorted; so are ``columns``."""
+    columns: dict[str, pa.Array]
+    order: Ints
+    """Index into ``event_time`` and ``columns`` of each sorted row."""
     names: pa.Array
     """Partition names by rank."""
 
@@ -86,6 +89,15 @@ class Piece:
     def rows(self) -> int:
         """How many."""
         return self.stop - self.start
+
+    def take(self, column: pa.Array) -> pa.Array:
+        """The piece's rows of a column that is not sorted; no copy where they stand side by side."""
+        if column.null_count == len(column):
+            return column.slice(0, self.rows)
+        order = self.of.order[self.start : self.stop]
+        if order[-1] - order[0] == self.rows - 1 and (order[1:] > order[:-1]).all():
+            return column.slice(int(order[0]), self.rows)
+        return column.take(pa.array(order))
 
     def spans(self) -> list[Span]:
         """What the file holds of each (source, partition)."""
@@ -117,11 +129,9 @@ def pieces(fresh: Sequence[Fresh], documents: Documents) -> list[Piece]:
     ordinal, end = table.column("ordinal").to_numpy(), table.column("end").to_numpy()
     group, order = _order(tier, day, rank, ordinal)
     first = full[0].frame.header
-    chosen = pa.array(order)
     rows = Sorted(
         first.dataset, first.schema, documents, keys, rank[order], ordinal[order], end[order], frame[order],
-        _constants(full), event_time.take(chosen),
-        {name: table.column(name).take(chosen) for name in _PARTS},
+        _constants(full), event_time, {name: _whole(table.column(name)) for name in _PARTS}, order,
         pa.array([partition for _, partition in keys], pa.string()),
     )  # fmt: skip
     return list(_cut(rows, group, tier[order], day[order]))
@@ -134,18 +144,18 @@ def file_table(piece: Piece, commit: int, *, keep_raw: str) -> pa.Table:
         keep_raw: ``all``, or ``bronze_rejected``: no ``assay_raw`` in Silver and Gold.
     """
     of, rows = piece.of, slice(piece.start, piece.stop)
-    part = {name: column.slice(piece.start, piece.rows) for name, column in of.columns.items()}
+    part = {name: piece.take(column) for name, column in of.columns.items()}
     constants = of.constants.take(pa.array(of.frame[rows]))
-    source, ordinal = constants.column("source"), _whole(part["ordinal"])
+    source, ordinal = constants.column("source"), part["ordinal"]
     typed = piece.tier >= Tier.SILVER
     raw_kept = keep_raw == "all" or not typed
     common = [
         pc.binary_join_element_wise(
             _whole(source), of.names.take(pa.array(of.rank[rows])), ordinal.cast(pa.string()), "."
         ),
-        ordinal, source, part["position"], of.event_time.slice(piece.start, piece.rows),
+        ordinal, source, part["position"], piece.take(of.event_time),
         constants.column("arrived"), constants.column("schema"), constants.column("rules"), part["score"],
-        *[part[measure] for measure in MEASURES], _reasons(_whole(part["reasons"])),
+        *[part[measure] for measure in MEASURES], _reasons(part["reasons"]),
         pa.array(np.full(piece.rows, commit)), pa.nulls(piece.rows, pa.string()), pa.nulls(piece.rows, pa.int64()),
         part["extra"].cast(pa.binary()).cast(pa.string()),
         part["raw"].cast(pa.binary()) if raw_kept else pa.nulls(piece.rows, pa.binary()),
@@ -153,7 +163,7 @@ def file_table(piece: Piece, commit: int, *, keep_raw: str) -> pa.Table:
     ]  # fmt: skip
     if not typed:
         return pa.table(common, schema=COMMON_SCHEMA)
-    found = of.documents.table(_judged(_whole(part["document"]), _whole(part["raw"])))
+    found = of.documents.table(_judged(part["document"], part["raw"]))
     return pa.table([*common, *found], schema=pa.schema([*COMMON_SCHEMA, *of.documents.schema]))
 
 
