@@ -21,6 +21,7 @@ from schemas.columns import columns, name_map
 from schemas.document import plain, read
 from schemas.ledger import Ledger
 from schemas.model import Registered
+from schemas.versions import table_versions
 
 SAYS = "/stations/registry"
 Answer = TypeVar("Answer")
@@ -60,6 +61,7 @@ class Registry:
         self._now_us = now_us
         self._thread = ThreadPoolExecutor(1, "registry")  # one: the ledger is used by one thread at a time
         self._ledger: Ledger | None = None
+        self._tables: dict[tuple[str, int], int] = {}
         self._counts = {"subjects": 0, "versions": 0, "registered": 0, "noticed": 0}
 
     async def start(self) -> None:
@@ -143,10 +145,20 @@ class Registry:
         if not isinstance(schema, dict):
             return found
         wanted = name_map(columns(schema, names=found.names))
-        if wanted.keys() <= found.names.keys():
-            return found
-        names = self._open.fix_names(found.subject, wanted)
-        return msgspec.structs.replace(found, names=names)
+        names = found.names
+        if not wanted.keys() <= names.keys():
+            names = self._open.fix_names(found.subject, wanted)
+        return msgspec.structs.replace(found, names=names, table=self._table(found.subject, found.version))
+
+    def _table(self, subject: str, version: int) -> int:
+        """Which version of its tables holds the rows of a schema version: every version before it has a say."""
+        if (subject, version) not in self._tables:
+            names = self._open.names(subject)
+            known = [one for one in self._open.versions(subject) if one.version <= version]
+            documents = [plain(read(one.schema, subject)) for one in known]
+            found = table_versions(columns(d if isinstance(d, dict) else {}, names=names) for d in documents)
+            self._tables |= {(subject, one.version): table for one, table in zip(known, found, strict=True)}
+        return self._tables[subject, version]
 
     async def _tell(self, found: Registered, origin: str) -> None:
         if not found.new:

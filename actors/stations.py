@@ -11,6 +11,7 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -446,7 +447,8 @@ async def settlements(subscription: Any) -> AsyncIterator[Settled]:
 
 def plan_of(found: Registered, derive: Mapping[str, str]) -> list[Column]:
     """The typed columns of a registered schema, derived ones last."""
-    return columns(json.loads(found.schema), derived={name: {} for name in derive}, names=found.names)
+    made = columns(json.loads(found.schema), derived={name: {} for name in derive}, names=found.names)
+    return [replace(column, table=found.table) for column in made]
 
 
 def types_of(schema: Any) -> dict[str, frozenset[str]]:

@@ -68,6 +68,8 @@ class Column:
     scale: int = 0
     children: tuple[Column, ...] = ()
     """The fields of a struct; the one item of an array."""
+    table: int = 1
+    """Version of the table that holds it (``schemas.versions``)."""
 
 
 def columns(

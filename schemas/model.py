@@ -34,6 +34,8 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     """JSON pointer -> column name (``schemas.columns.name_map``); once given, a name stays."""
     new: bool = False
     """Whether this call made the version."""
+    table: int = 1
+    """Version of the Silver and Gold tables that hold its rows (``schemas.versions``)."""
 
     @property
     def word(self) -> str:

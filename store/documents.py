@@ -48,6 +48,8 @@ class Documents:
 
     def __init__(self, plan: Sequence[Column]) -> None:
         self.plan = tuple(plan)
+        self.version = max((column.table for column in self.plan), default=1)
+        """Of the table that takes the rows."""
         self.schema = pa.schema([(column.name, arrow_type(column)) for column in self.plan])
         self._quick = [column for column in self.plan if not _has_json(column)]
         self._read_as = pa.schema([(column.key, _read_type(column)) for column in self._quick])

@@ -65,6 +65,11 @@ def table_name(tier: str, dataset: str) -> str:
     return f"{tier}_{dataset}"
 
 
+def table_directory(tier: str, dataset: str, version: int = 1) -> str:
+    """``gold_flights``; ``gold_flights.v2`` for files with a column of another type than the first ones have."""
+    return table_name(tier, dataset) + (f".v{version}" if version > 1 else "")
+
+
 def file_name(commit: int, number: int, suffix: str = "") -> str:
     """``c000000000012-0.parquet``: made from the commit, so that every step can be repeated.
 
