@@ -20,7 +20,7 @@ from store import table
 from store.coverage import Delta, Fresh, Stored
 from store.documents import Documents
 from store.footer import footer_rows
-from store.layout import Layout, file_name, partition_path, table_name
+from store.layout import Layout, file_name, partition_path, table_directory, table_name
 from store.manifest import FileEntry
 from store.placing import Places
 from store.staged import Cover, StagedFile, StagedPart
@@ -129,9 +129,11 @@ def _stage_one(piece: table.Piece, places: Places, number: int, name: str, keep_
     home = table_name(tier, piece.of.dataset)
     place, path = places.stage(home, name, lambda path: table.write(path, rows))
     counted = footer_rows(path)
+    table_version = piece.of.documents.version if piece.tier >= Tier.SILVER else 1
+    directory = table_directory(tier, piece.of.dataset, table_version)
     entry = FileEntry(
         staged=places.relative_staged(home, name), place=place,
-        path=f"{home}/{partition_path(piece.year, piece.month, piece.day)}/{name}",
+        path=f"{directory}/{partition_path(piece.year, piece.month, piece.day)}/{name}",
         tier=tier, dataset=piece.of.dataset, schema=piece.of.schema,
         year=piece.year, month=piece.month, day=piece.day,
         rows=sum(counted.values()), bytes=path.stat().st_size, spans=piece.spans(),
