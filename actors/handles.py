@@ -8,6 +8,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from actors.reading import Progress, ReadRequest
 from core.errors import AssayError, StoreUnavailable
 from core.ports import Attachment, Settled
 from store.staged import StagedCommit
@@ -88,6 +89,26 @@ class RegistryHandle(Desk):
     async def noticed(self, subject: str, fields: dict[str, str], source: str) -> None:
         """Unknown fields in arriving data."""
         await self.call("noticed", subject, fields, source)
+
+
+class BridgeHandle(Desk):
+    """``actors.spark_connector.EngineDesk`` over Ray."""
+
+    def __init__(self) -> None:
+        super().__init__("bridge")
+
+    async def begin(self, request: ReadRequest) -> None:
+        """See ``actors.engine.Engine``."""
+        await self.call("begin", request)
+
+    async def look(self, source: str, epoch: int) -> Progress:
+        """See ``actors.engine.Engine``."""
+        progress: Progress = await self.call("look", source, epoch)
+        return progress
+
+    async def finish(self, source: str, epoch: int) -> None:
+        """See ``actors.engine.Engine``."""
+        await self.call("finish", source, epoch)
 
 
 async def bus_endpoint() -> Any:

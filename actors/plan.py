@@ -20,7 +20,7 @@ class Plan:
     config: Config
     root: Path
     mode: str
-    """``batch`` or ``event``"""
+    """``batch``, ``micro-batch`` or ``event``"""
     sources: tuple[str, ...]
     bus_address: str
     """Where the bus listens, the same over all of its lives."""
@@ -30,11 +30,15 @@ class Plan:
     cwd: str = "."
     """Where relative paths of the configuration start."""
     log_format: str = "text"
+    trigger_s: float = 10.0
+    """Seconds between micro-batches."""
+    by_spark: frozenset[str] = frozenset()
+    """Sources that Spark reads; connectors read the others."""
 
     @property
     def follow(self) -> bool:
         """Whether sources are watched for ever."""
-        return self.mode == "event"
+        return self.mode != "batch"
 
     @property
     def connectors(self) -> tuple[str, ...]:

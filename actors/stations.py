@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from actors.plan import Plan
+from actors.reading import Progress, ReadRequest
 from actors.report import report
 from config.secrets import remember_secrets
 from core.bus_messages import Filter
@@ -281,22 +282,29 @@ class BridgeStation(Station):
         super().__init__("bridge", plan)
         self._registry = RegistryHandle()
         self._bridge: Any = None
+        self._engine: Any = None
+        self._found: dict[str, tuple[Registered, list[Column]]] = {}
 
     async def ready(self) -> int:
         """It knows the tables' columns; Spark starts beside."""
         from actors.bridge import Bridge
+        from actors.engine import Engine
+        from actors.handles import WriterHandle
         from bridge.ddl import TablePlan
         from quality.spec import JudgeSpec
 
-        self._bridge = Bridge(self.plan.root, self.plan.config, self.line, {})
+        working = bool(self.plan.by_spark)
+        self._bridge = Bridge(self.plan.root, self.plan.config, self.line, {}, working=working)
         await self.line.open()
         for dataset in sorted({self.plan.config.sources[name].dataset for name in self.plan.sources}):
             found = await self._registry.get(dataset)
             settings = self.plan.config.datasets[dataset]
             rules = JudgeSpec.from_mapping(settings.model_dump(by_alias=True)).version
             made = tuple(plan_of(found, settings.derive))
+            self._found[dataset] = (found, list(made))
             self._bridge.learn(TablePlan(dataset=dataset, schema=found.word, rules=rules, columns=made))
         await self._bridge.start()
+        self._engine = Engine(self.plan, self.line, WriterHandle(), self._bridge, self._found.__getitem__)
         return os.getpid()
 
     async def run(self) -> None:
@@ -307,6 +315,8 @@ class BridgeStation(Station):
         over.cancel()
         if bridging.done():
             await bridging
+        if self._engine:
+            await self._engine.close()
         await self._bridge.close()
         await self.line.close()
 
@@ -314,6 +324,19 @@ class BridgeStation(Station):
         """Register what waits, for so long at most; the statistics after that."""
         await self._bridge.drain(timeout_s)
         return self.statistics()
+
+    async def begin(self, request: ReadRequest) -> None:
+        """See ``actors.engine.Engine``."""
+        await self._engine.begin(request)
+
+    async def look(self, source: str, epoch: int) -> Progress:
+        """See ``actors.engine.Engine``."""
+        progress: Progress = self._engine.look(source, epoch)
+        return progress
+
+    async def finish(self, source: str, epoch: int) -> None:
+        """See ``actors.engine.Engine``."""
+        self._engine.finish(source, epoch)
 
     def statistics(self) -> dict[str, Any]:
         """See ``Station``."""
@@ -336,7 +359,7 @@ class ConnectorStation(Station):
     async def ready(self) -> int:
         """The judge is compiled and the writer's words can be heard."""
         from actors.connector import Connector, Job
-        from actors.handles import RegistryHandle, WriterHandle
+        from actors.handles import BridgeHandle, RegistryHandle, WriterHandle
         from actors.novelty import Novelty
         from quality import compile_judge
         from quality.spec import JudgeSpec
@@ -349,9 +372,17 @@ class ConnectorStation(Station):
         judge = compile_judge(registered.schema, JudgeSpec.from_mapping(dataset.model_dump(by_alias=True)))
         self._settled = await self.line.subscribe(Filter(f"settled.{self._source}"), keep=1000)
         job = Job(
-            facts=facts, mode=plan.mode, follow=plan.follow, schema=registered.word, rate_limit=settings.rate_limit,
+            facts=facts, mode="batch" if plan.mode == "batch" else "event", follow=plan.follow, schema=registered.word, rate_limit=settings.rate_limit,
             span=plan.span, whole_batches=facts.type == "sql",
         )  # fmt: skip
+        if self._source in plan.by_spark:
+            from actors.spark_connector import SparkConnector
+
+            self._connector = SparkConnector(
+                job, line=self.line, settlements=settlements(self._settled), desk=WriterHandle(), engine=BridgeHandle(),
+                novelty=Novelty(facts.dataset, self._source, registry), kernel=judge.kernel,
+            )  # fmt: skip
+            return os.getpid()
         self._connector = Connector(
             job, lambda: self._make(settings, registered), judge, line=self.line,
             settlements=settlements(self._settled), desk=WriterHandle(),

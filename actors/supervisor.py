@@ -117,7 +117,8 @@ class Supervisor:
         """
         reporting = asyncio.create_task(report(self._line, self.statistics))
         try:
-            self._spawner.begin(["bus", "writer", "registry", *self._plan.connectors])
+            tables = ["bridge"] if self._plan.by_spark else []
+            self._spawner.begin(["bus", "writer", "registry", *tables, *self._plan.connectors])
             for name in self._stations:
                 self._ends[name] = asyncio.create_task(self._keep(self._stations[name]), name=name)
             await self._until_over()
@@ -198,7 +199,9 @@ class Supervisor:
             return ()
         if name in {"registry", "writer"}:
             return ("bus",)
-        if name == "bridge":  # its JVM may take the processor once the sources are at work
+        if (
+            name == "bridge" and not self._plan.by_spark
+        ):  # its JVM may take the processor once the sources are at work
             return self._plan.connectors
         return ("bus", "registry", "writer")
 

@@ -76,7 +76,7 @@ class Session:
                 raise StoreUnavailable("the Spark session was ended before it was up", "E721")
             self._jvm = Jvm(self._java, properties, self._scratch / "jvm.out")
         port, secret = self._jvm.gateway()
-        with self._translated():
+        with self.translated():
             self._connect(port, secret)
 
     def open(self) -> None:
@@ -115,7 +115,7 @@ class Session:
         Raises:
             StoreUnavailable: the statement failed, or the JVM is gone.
         """
-        with self._translated():
+        with self.translated():
             return self.spark.sql(text)
 
     def rows(self, text: str) -> list[Any]:
@@ -124,11 +124,11 @@ class Session:
 
     def fetch(self, frame: Any) -> list[Any]:
         """The rows of a DataFrame, all in memory."""
-        with self._translated():
+        with self.translated():
             return list(frame.collect())
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
         """Turn what pyspark and py4j raise into ``StoreUnavailable`` with one sentence."""
         from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
@@ -182,6 +182,11 @@ def _as_unavailable(text: str) -> StoreUnavailable:
             "the embedded metastore is open in another process: end that run first, or use a metastore service "
             "(`hive.metastore_uri`)", "E724",
         )  # fmt: skip
+    if bad := _UNREADABLE.search(text):
+        return StoreUnavailable(
+            f"a file of the tables cannot be read: `{bad[1]}`; if it is none of Assay's, move it away or begin its name "
+            "with `_`, else run `assay fsck`", "E730", {"path": bad[1]},
+        )  # fmt: skip
     if _METASTORE.search(text):
         return StoreUnavailable(f"the Hive metastore does not answer: {_line(text)}", "E723")
     return StoreUnavailable(f"Spark refused: {_line(text)}", "E725")
@@ -190,6 +195,9 @@ def _as_unavailable(text: str) -> StoreUnavailable:
 _METASTORE = re.compile(
     r"HiveMetaStoreClient|MetaException|TTransportException|Could not connect to meta store"
 )
+
+
+_UNREADABLE = re.compile(r"FAILED_READ_FILE\.[A-Z_]+\][^\n]*?file:(?://)?(/[^\n]*?)\.? (?:SQLSTATE|\n|$)")
 
 
 def _line(text: str) -> str:

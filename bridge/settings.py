@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from bridge.jars import jar_settings
 from config.models import Config
 
 LOG_SIZE = "5MB"
@@ -21,7 +22,7 @@ def warehouse_of(root: Path, config: Config) -> str:
 
 
 def spark_settings(root: Path, config: Config, *, working: bool = False) -> dict[str, str]:
-    """Every setting of the session; ``spark.conf`` of the configuration comes last and wins.
+    """Every setting of the session; ``spark.conf`` of the configuration comes last and wins (jars are added up).
 
     Args:
         root: the data directory.
@@ -58,6 +59,7 @@ def spark_settings(root: Path, config: Config, *, working: bool = False) -> dict
         **(_remote(hive.metastore_uri) if hive.metastore_uri else _embedded(root.absolute())),
         **(_tasks() if working else {}),
         **config.spark.conf,
+        **jar_settings(config),
     }
 
 

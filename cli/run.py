@@ -1,4 +1,4 @@
-"""``assay run``: batch and event mode. From settings to a plan, from a result to an exit code."""
+"""``assay run``: batch, micro-batches and event mode. From settings to a plan, from a result to an exit code."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cli import exits
 from cli.lock import RunLock
 from cli.parser import config_arguments
 from cli.progress import Progress
+from cli.run_flags import DEFAULT_TRIGGER
 from cli.run_flags import arguments as run_arguments
 from cli.settings import settings
 from cli.summary import Summary
@@ -26,6 +27,7 @@ from config.models import Config
 from core.ledger import Counts
 from core.redact import known, redact
 from core.span import Span
+from core.units import seconds
 from store.summary import stored_status
 
 NAME = "run"
@@ -67,14 +69,35 @@ def _locked(args: argparse.Namespace, config: Config, started: float) -> int:
     from core.line import ipc_address
 
     root = config.storage.root.resolve()
+    mode = mode_of(args)
     plan = Plan(
-        config=config, root=root, mode="event" if args.streaming else "batch", sources=tuple(config.sources),
-        bus_address=ipc_address(root), span=_span(args), cwd=str(Path.cwd()), secrets=known(), log_format=args.log_format,
+        config=config, root=root, mode=mode, sources=tuple(config.sources), bus_address=ipc_address(root),
+        span=_span(args), cwd=str(Path.cwd()), secrets=known(), log_format=args.log_format,
+        trigger_s=seconds(args.trigger_interval or DEFAULT_TRIGGER), by_spark=_by_spark(args, config, mode),
     )  # fmt: skip
     try:
         return asyncio.run(_drive(args, plan, stored_status(root), started))
     finally:
         topology.disconnect()
+
+
+def mode_of(args: argparse.Namespace) -> str:
+    """``batch``, ``micro-batch`` or ``event``."""
+    if not args.streaming:
+        return "batch"
+    return "event" if args.event_mode else "micro-batch"
+
+
+def _by_spark(args: argparse.Namespace, config: Config, mode: str) -> frozenset[str]:
+    """The sources that Spark reads; says who reads what, unless there is nothing to choose."""
+    from bridge.engine.choice import choose, lines
+    from bridge.java import find_java
+
+    chosen = choose(config, mode, args.engine, find_java(), args.trigger_interval or "")
+    if mode == "micro-batch" or (mode == "batch" and args.engine != "actors"):
+        for line in lines(chosen):
+            say(line)
+    return frozenset(name for name, one in chosen.items() if one.engine == "spark")
 
 
 async def _drive(args: argparse.Namespace, plan: Any, stored: Mapping[str, Counts], started: float) -> int:

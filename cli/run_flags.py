@@ -47,12 +47,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse flags that contradict each other, or ask for what this version does not have.
+    """Refuse flags that contradict each other.
 
     ``args.trigger_interval`` is afterwards text, the default where ``--streaming`` stands alone, else None.
 
     Raises:
-        ConfigError: E120 a contradiction, E121 not in this version.
+        ConfigError: E120 a contradiction.
     """
     if args.web_only:
         for flag in ("event_mode", "streaming", "no_web", "dry_run"):
@@ -66,21 +66,20 @@ def check(args: argparse.Namespace) -> None:
         )
     if args.since is not None and args.until is not None and args.since >= args.until:
         _refuse("`--since` must be before `--until`")
-    if args.validate_config:
-        return
     if args.streaming and not args.event_mode:
         args.trigger_interval = args.trigger_interval or DEFAULT_TRIGGER
-        _later("micro-batches (`--streaming` without `--event-mode`)", "`--streaming --event-mode`")
-    if args.engine == "spark":
-        _later("`--engine spark`", "`--engine actors`")
+    if args.event_mode and args.trigger_interval:
+        _refuse(
+            "`--trigger-interval` is of micro-batches, and `--event-mode` has none; leave one of them out"
+        )
+    if args.streaming and args.engine == "actors" and not args.event_mode:
+        _refuse("micro-batches are Spark's; write `--streaming --event-mode` to read by actors")
+    if args.event_mode and args.engine == "spark":
+        _refuse("`--event-mode` reads by actors; leave `--engine spark` or `--event-mode` out")
 
 
 def _refuse(message: str) -> None:
     raise ConfigError(message, "E120")
-
-
-def _later(what: str, instead: str) -> None:
-    raise ConfigError(f"{what} is not in this version; {instead} does the same work meanwhile", "E121")
 
 
 def _duration(text: str) -> str:

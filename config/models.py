@@ -397,6 +397,12 @@ class Spark(Model):
     executor_memory: str = Field(default="1g", description="Heap of each executor.")
     shuffle_partitions: int = Field(default=4, gt=0, description="Parts that a shuffle makes.")
     checkpoint_dir: Path | None = Field(default=None, description="Of streams; null: below the root.")
+    trigger_limit: Size = Field(
+        default="256 MB", description="What a source brings into one micro-batch, or one chunk of a batch, at most."
+    )
+    large: Size = Field(
+        default="1 GB", description="`--engine auto`: files that are together this large are read by Spark."
+    )
     cache: tuple[str, ...] = Field(default=(), description="Tables kept in memory.")
     conf: dict[str, str] = Field(default={}, description="Further `spark.…` settings, as they are.")
 

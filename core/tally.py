@@ -45,6 +45,10 @@ class Tally:
         if delays_ms:
             self.settled_at = round(time.time(), 3)
 
+    def carry(self, older: Tally) -> None:
+        """Go on with the times of an older tally of the same source."""
+        self.settled_at, self._delays_ms = older.settled_at, older._delays_ms
+
     def as_dict(self) -> dict[str, Any]:
         """The connector's part of a ``stats`` message."""
         delays = sorted(self._delays_ms)

@@ -37,6 +37,7 @@ def check(folder: Path, owner: Mapping[str, Any]) -> None:
         raise ConfigError(f"the checkpoint `{folder}` is another stream's ({other}): {MEND}", "E123")
     if missing := _missing(folder):
         raise ConfigError(f"half of the checkpoint `{folder}` is missing ({missing}): {MEND}", "E124")
+    _mend(folder)
 
 
 def own(folder: Path, owner: Mapping[str, Any]) -> None:
@@ -56,6 +57,13 @@ def own(folder: Path, owner: Mapping[str, Any]) -> None:
             f"the checkpoint `{folder}` cannot be written ({error.strerror}): give write permission, or set `spark.checkpoint_dir`",
             "E124",
         ) from error
+
+
+def _mend(folder: Path) -> None:
+    """Remove checksums whose file is gone: Spark takes them for another query that does the same batch."""
+    for checksum in [*folder.glob("offsets/.*.crc"), *folder.glob("commits/.*.crc")]:
+        if not checksum.with_name(checksum.name[1 : -len(".crc")]).exists():
+            checksum.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

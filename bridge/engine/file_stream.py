@@ -66,6 +66,9 @@ class FileStream:
         reader = spark.readStream.format("text").option("maxFilesPerTrigger", PLANS_A_TRIGGER)
         return reader.option("cleanSource", "delete").load(str(self._folder))
 
+    def failed(self, text: str) -> None:
+        """See ``StreamKind``."""
+
     def pump(self) -> None:
         """Plan what is new, as far as there is room."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -160,14 +161,6 @@ class FileKind:
             detail=f"{len(done)} of {len(self._files)} files",
         )  # fmt: skip
 
-    def record_bytes(self) -> int:
-        """About how large a record is: in tables so far, else by the first lines of the first file."""
-        for known in self._files:
-            with suppress(OSError), Path(known.path).open("rb") as file:
-                head = file.read(65_536)
-                return max(1, len(head) // max(1, head.count(b"\n"))) if head else 256
-        return 256
-
     def close(self) -> None:
         """See ``Kind``."""
         cutting, self._cutting = self._cutting, None
@@ -313,3 +306,12 @@ def stream(given: Given) -> FileStream:
     from bridge.engine.file_stream import FileStream
 
     return FileStream(batch(given), given.folder, given.limit_bytes)
+
+
+def record_bytes(settings: FileSettings) -> int:
+    """About how large a record is, by the first lines of the first file."""
+    for path in sorted(glob.iglob(settings.path, recursive=True))[:1]:  # noqa: PTH207 - as the catalogue does
+        with suppress(OSError), Path(path).open("rb") as file:
+            head = file.read(65_536)
+            return max(1, len(head) // max(1, head.count(b"\n"))) if head else 256
+    return 256

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from bridge.engine.jdbc_address import address_of
 from bridge.engine.jdbc_database import Column, Database, Wanted, chosen
+from bridge.engine.kinds import Given
 from bridge.engine.rows import Shape, Stretch
 from bridge.engine.table_walk import Limits, TableWalk
 from bridge.engine.walk import Axis, Range
@@ -16,8 +17,7 @@ from config.models import JdbcSettings
 from core.batch import Resume
 from core.errors import ConfigError
 from core.ports import SourceStatistics
-from core.signals import Signal, signal
-from core.span import Span
+from core.signals import signal
 from store.staged import StagedPart
 
 ROW_BYTES = 256
@@ -25,23 +25,17 @@ ROW_BYTES = 256
 _INT64 = 1 << 63
 
 
+def batch(given: Given) -> JdbcKind:
+    """The kind for a batch run."""
+    return JdbcKind(given)
+
+
 class JdbcKind:
-    """See ``bridge.engine.work.Kind``. Made anew for each epoch.
+    """See ``bridge.engine.work.Kind``. Made anew for each epoch."""
 
-    Args:
-        spark: the session, once it is there.
-        fields: what the dataset's schema says.
-        span: of a back-fill.
-        event_time: the field that ``span`` is about.
-        cores: tasks that run side by side.
-    """
-
-    def __init__(
-        self, name: str, settings: JdbcSettings, *, spark: Callable[[], Any], fields: Mapping[str, frozenset[str]],
-        say: Callable[[Signal], None], span: Span | None = None, event_time: str | None = None, cores: int = 2,
-    ) -> None:  # fmt: skip
-        self._name, self._settings, self._spark, self._fields = name, settings, spark, fields
-        self._tell, self._span, self._event_time, self._cores = say, span, event_time, cores
+    def __init__(self, given: Given) -> None:
+        settings: JdbcSettings = given.settings
+        self._given, self._settings = given, settings
         self._what = f"table `{settings.table}`" if settings.table else "the query"
         self._database: Database | None = None
         self._begun = False
@@ -56,7 +50,7 @@ class JdbcKind:
         settings = self._settings
         address = address_of(settings)
         self.close()
-        self._database = database = Database(self._spark(), address, self._what)
+        self._database = database = Database(self._given.spark, address, self._what)
         self._wanted = self._learned(database)
         column = self._wanted.axis
         self._axis = column.axis()
@@ -66,7 +60,7 @@ class JdbcKind:
             and self._fits(column)
         )
         self._check_span()
-        limits = limits_of(settings, self._axis, self._cores)
+        limits = limits_of(settings, self._axis, self._given.cores)
         self._walk = TableWalk(
             settings.table or "query",
             self._axis,
@@ -163,18 +157,18 @@ class JdbcKind:
             self._say("assay.source.unreadable", message, level="warning", rows=int(count))
 
     def _check_span(self) -> None:
-        if self._span is not None and not self._by_key and self._event_time != self._axis.column:
+        if self._given.span is not None and not self._by_key and self._given.event_time != self._axis.column:
             raise ConfigError(
-                f"`--since` and `--until` need {self._what} to be cut by its event time (`partition_column: {self._event_time or '…'}`) or"
+                f"`--since` and `--until` need {self._what} to be cut by its event time (`partition_column: {self._given.event_time or '…'}`) or"
                 " by a key of one whole number", "E442",
             )  # fmt: skip
 
     def _bounds(self) -> Range | None:
         """By position: the places of a back-fill."""
-        if self._span is None or self._by_key:
+        if self._given.span is None or self._by_key:
             return None
         unit = 86_400_000_000 if self._axis.scale == "date" else 1
-        since, until = self._span.since_us, self._span.until_us
+        since, until = self._given.span.since_us, self._given.span.until_us
         return (
             -(-since // unit) if since is not None else -_INT64,
             -(-until // unit) if until is not None else _INT64,
@@ -188,7 +182,7 @@ class JdbcKind:
         names = tuple(column.name for column in wanted.record)
         shape = Shape(
             table=settings.table or "query", names=names, keys=len(wanted.key), axis=self._axis, by_key=self._by_key,
-            shown=shown_of(wanted.record, self._fields), max_record_bytes=settings.max_record_bytes, mark=self._walk.mark(),
+            shown=shown_of(wanted.record, self._given.fields), max_record_bytes=settings.max_record_bytes, mark=self._walk.mark(),
         )  # fmt: skip
         place = database.address.quoted("p")
         conditions = [self._axis.within(one.low, one.high, place) for one in stretches]
@@ -203,8 +197,10 @@ class JdbcKind:
         )  # fmt: skip
 
     def _say(self, kind: str, message: str, **facts: Any) -> None:
-        self._tell(
-            signal(kind, self._settings.table or "query", message, source=f"/sources/{self._name}", **facts)
+        self._given.say(
+            signal(
+                kind, self._settings.table or "query", message, source=f"/sources/{self._given.name}", **facts
+            )
         )
 
 

@@ -40,7 +40,7 @@ _PLAIN = {
     _TIMESTAMP,
     _ZONED,
 }
-"""java.sql.Types that Spark's reader brings as they are."""
+"""java.sql.Types that Spark's reader brings as they are. Not CHAR: Spark would fill it up with spaces."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from actors.sources.table import spark_only
 from bridge.engine.checkpoint import MEND
 from bridge.engine.kafka_cluster import Cluster, client_settings
 from bridge.engine.kafka_places import Places, offsets_json
+from bridge.engine.kinds import Given
 from bridge.engine.work import Trouble, Work
 from config.models import KafkaSettings
 from core.batch import Batch, Mark, Resume
@@ -27,6 +28,9 @@ from core.ports import SourceStatistics
 from core.ranges import Ranges
 from core.signals import Signal, signal
 from store.staged import Cover, StagedPart
+
+RECORD_BYTES = 256
+"""What a record counts as where a rate limits what a trigger may read."""
 
 
 class KafkaReader:
@@ -59,17 +63,21 @@ class KafkaKind:
     """See ``bridge.engine.work.Kind``. Made anew for each epoch; only streams read Kafka.
 
     Args:
-        follow: always True.
-        fields: of no use here: records bring their own documents.
         say: told of signals, from any thread.
         checkpoint: of the query that reads it, a local directory.
+        most: records a trigger, for a source whose rate is limited.
     """
 
     def __init__(
-        self, name: str, settings: KafkaSettings, *, follow: bool, fields: Mapping[str, frozenset[str]],
-        say: Callable[[Signal], None], checkpoint: Path,
+        self, name: str, settings: KafkaSettings, *, say: Callable[[Signal], None], checkpoint: Path,
+        most: int | None = None,
     ) -> None:  # fmt: skip
-        self._name, self._settings, self._follow, self._tell = name, settings, follow, say
+        self._name, self._settings, self._tell = name, settings, say
+        self._most = (
+            min(max(1, most), settings.records_per_trigger)
+            if most is not None
+            else settings.records_per_trigger
+        )
         self._wanted = (settings.topic,) if isinstance(settings.topic, str) else settings.topic
         self._cluster: Cluster | None = None
         self._places = Places(checkpoint)
@@ -116,7 +124,7 @@ class KafkaKind:
         options = {
             "subscribe": ",".join(self._wanted),
             "startingOffsets": json.dumps(offsets_json(self._start)),
-            "maxOffsetsPerTrigger": str(settings.records_per_trigger),
+            "maxOffsetsPerTrigger": str(self._most),
             "failOnDataLoss": str(settings.on_data_loss == "stop").lower(),
             "includeHeaders": "true",
             "fetchOffset.numRetries": "1",
@@ -143,8 +151,8 @@ class KafkaKind:
         }
         if not reach:
             return None
-        known = {name: list(stored[name]) for name in reach if name in stored}
-        names = {one: name for one, name in self._names.items() if name in reach}
+        names = {one: self._names[one] for one in ends}
+        known = {name: list(stored[name]) for name in names.values() if name in stored}
         return Work(
             frame=lambda spark: frame,
             reader=KafkaReader(names, self._topics, self._settings.max_record_bytes, known),
@@ -254,3 +262,18 @@ class KafkaKind:
                 raise ConfigError(
                     f"the checkpoint `{self._places.folder}` is ahead of the tables ({why}): {MEND}", "E123"
                 )
+
+
+def batch(given: Given) -> KafkaKind:
+    """See ``bridge.engine``: there is none.
+
+    Raises:
+        ConfigError: E411.
+    """
+    raise spark_only(given.name, "kafka")
+
+
+def stream(given: Given) -> KafkaKind:
+    """See ``bridge.engine``."""
+    most = given.limit_bytes // RECORD_BYTES if given.settings.rate_limit else None
+    return KafkaKind(given.name, given.settings, say=given.say, checkpoint=given.checkpoint, most=most)

@@ -14,9 +14,13 @@ from core.errors import ConfigError
 from core.signals import Signal
 from core.span import Span
 
-KINDS = {"file": "bridge.engine.files"}
+KINDS = {
+    "file": "bridge.engine.files",
+    "jdbc": "bridge.engine.jdbc",
+    "kafka": "bridge.engine.kafka",
+}
 """Type of a source's settings -> the module of its kind. Loaded when first used."""
-STREAMS = frozenset({"file"})
+STREAMS = frozenset({"file", "kafka"})
 """Types that micro-batches can read; others go on on actors, or in batch runs."""
 
 
@@ -38,13 +42,18 @@ class Given:
     """Of a back-fill; the tasks drop the rest in any case."""
     cores: int = 2
     """Tasks that run side by side."""
-    folder: Path = Path(".")
+    folder: Path = Path()
     """For files of its own that may be lost: ``<root>/state/spark/streams/<source>``."""
+    checkpoint: Path = Path()
+    """Of the query that follows it."""
     limit_bytes: int = 256 << 20
     """Of one trigger or chunk, about."""
-    secrets: Mapping[str, str] | None = None
-    root: Path = Path(".")
+    root: Path = Path()
     """The data directory."""
+    event_time: str | None = None
+    """The field that ``span`` is about."""
+    spark: Any = None
+    """The session of this process, where the kind needs one before its first work."""
 
 
 def batch(given: Given) -> Kind:

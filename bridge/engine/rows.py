@@ -155,7 +155,7 @@ class TableReader:
         if low < stretch.low or high >= stretch.high:
             raise Permanent(
                 f"the database gave rows of `{self.shape.table}` from {low} to {high} where {stretch.low} to {stretch.high} was"
-                " asked for", "E912",
+                " asked for", "E913",
             )  # fmt: skip
         return places
 

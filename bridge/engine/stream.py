@@ -36,6 +36,9 @@ class StreamKind(Kind, Protocol):
             stored: partition -> the ranges that are in the tables.
         """
 
+    def failed(self, text: str) -> AssayError | None:
+        """What it means that the query ended with this Java trace; None: nothing that only this source knows."""
+
     def pump(self) -> None:
         """Called a few times a second: look for what is new, if Spark does not look itself.
 
@@ -54,23 +57,22 @@ class Stream:
     Args:
         alive: whether the JVM is there.
         finished: told of every micro-batch, with its number.
+        looked: told whenever the source was asked for more.
     """
 
     def __init__(
         self, name: str, chunks: Chunks, source: StreamKind, *, folder: Path, trigger_s: float,
-        alive: Callable[[], bool], finished: Callable[[int, Done], None],
+        alive: Callable[[], bool], finished: Callable[[int, Done], None], looked: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._name, self._chunks, self._source = name, chunks, source
         self._folder, self._trigger_s = folder, trigger_s
-        self._alive, self._finished = alive, finished
+        self._alive, self._finished, self._looked = alive, finished, looked
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._busy = False
         self._error: BaseException | None = None
         self._query: Any = None
         self._spark: Any = None
-        self.looked = threading.Event()
-        """Set once the source was asked for the first time."""
 
     def stop(self) -> None:
         """End after the micro-batch that is under way."""
@@ -106,7 +108,7 @@ class Stream:
     def _follow(self, query: Any) -> None:
         while query.isActive:
             self._source.pump()
-            self.looked.set()
+            self._looked()
             with self._lock:
                 if self._stopping.is_set() and not self._busy:
                     break
@@ -158,5 +160,7 @@ class Stream:
         if not self._alive():
             return StoreUnavailable("Spark's JVM is gone; it is started again", "E722")
         cause = self._error or error
+        if meant := self._source.failed(str(cause)):
+            return meant
         text = next((line for line in reversed(str(cause).splitlines()) if line.strip()), repr(cause))
         return StoreUnavailable(f"the stream of `{self._name}` failed: {text.strip()[:300]}", "E725")

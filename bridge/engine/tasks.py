@@ -127,7 +127,7 @@ _documents: dict[tuple[str, tuple[str, ...]], Documents] = {}
 
 def documents(schema: str, columns: Sequence[Column]) -> Documents:
     """The decoder of a schema version's documents, made once a process."""
-    key = (schema, tuple(f"{column.name} {column.type}" for column in columns))
+    key = (schema, tuple(f"{column.name} {column.type} {column.table}" for column in columns))
     if key not in _documents:
         _documents[key] = Documents(columns)
     return _documents[key]
