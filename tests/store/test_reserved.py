@@ -325,6 +325,23 @@ def test_a_checkpoint_is_not_folded_over_a_hole(tmp_path: Path, monkeypatch: pyt
     assert checkpoints() == ["checkpoint-000000000004.json", "checkpoint-000000000006.json"]
 
 
+def test_a_checkpoint_holds_no_commit_beyond_a_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The first hole is filled, a second one is still open: what lies behind it waits for the next checkpoint."""
+    monkeypatch.setattr(store.commit, "CHECKPOINT_EVERY", 2)
+    committer, other = a_committer(tmp_path), Sender("other")
+    first = committer.reserve("orders", 1)
+    window(committer, other, 0)
+    second = committer.reserve("orders", 1)
+    window(committer, other, 100)
+
+    committer.release(first)
+
+    assert (committer.state.commit, committer.state.ahead) == (2, {4})
+    assert committer.log.state().counts == {"other": Counts(read=4, gold=4)}
+    committer.release(second)
+    assert committer.log.state().counts == {"other": Counts(read=4, gold=4)}
+
+
 def test_fsck_names_an_open_number_and_repair_voids_it(tmp_path: Path):
     committer = a_committer(tmp_path)
     committer.reserve("orders", 1)
