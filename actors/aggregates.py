@@ -22,6 +22,7 @@ from core.retry import backoff
 from core.signals import Level, signal
 from core.units import seconds
 from schemas.columns import Column
+from store.aggregate import TooManyGroups
 from store.aggregating import Aggregates, Step
 from store.definition import Definition, define
 from store.layout import Layout
@@ -32,6 +33,8 @@ LOOK_S = 0.25
 """How often to look at the log when nobody pokes."""
 PACE_S = 1.0
 """Steps begin at least so far apart, and never sooner than the last one took."""
+AWAY_S = 20.0
+"""The end of a batch waits so long for a directory that refuses."""
 SAY_S = 10.0
 """Late records are said at most so often."""
 
@@ -63,6 +66,7 @@ class Follower:
         self._commit = 0
         self._took_ms = 0.0
         self._last_error: dict[str, str] | None = None
+        self._away_since: float | None = None
         self._late: dict[str, int] = {}
         self._unsaid: dict[str, int] = {}
         self._said_at = 0.0
@@ -103,7 +107,7 @@ class Follower:
         target = await asyncio.to_thread(self._whole)
         self._hurry.set()
         end = time.monotonic() + timeout_s
-        while self._behind(target) and time.monotonic() < end:
+        while self._behind(target) and time.monotonic() < end and not self._given_up():
             self._poked.set()
             await asyncio.sleep(0.05)
         self._hurry.clear()
@@ -132,7 +136,9 @@ class Follower:
         took = time.monotonic() - began
         self._commit, self._late = step.commit, self._aggregates.late
         self._tip = await asyncio.to_thread(self._whole)
-        self._state, self._last_error = "up", self._last_error if step.refused else None
+        self._state, self._away_since = "up", None
+        if not step.refused and (self._last_error or {}).get("code") != TooManyGroups.code:
+            self._last_error = None
         if step.days or step.commit != before:
             self._took_ms = took * 1e3
         for table, days in step.days.items():
@@ -151,6 +157,9 @@ class Follower:
     def _behind(self, target: int) -> bool:
         return self._commit < target or self._state == "starting"
 
+    def _given_up(self) -> bool:
+        return self._away_since is not None and time.monotonic() > self._away_since + AWAY_S
+
     def _whole(self) -> int:
         known = max(self._tip, self._commit)
         while self._log.path(known + 1).exists():
@@ -167,6 +176,7 @@ class Follower:
         self._state, self._last_error = "down", {"code": code, "message": text}
         self._tip = await asyncio.to_thread(self._whole)
         if first:
+            self._away_since = time.monotonic()
             await self._say("assay.store.down", f"{text}; commits go on", "warning", code=code)
 
     async def _tell(self, step: Step) -> None:
@@ -174,7 +184,7 @@ class Follower:
         for table in step.made_anew:
             await self._say("assay.aggregate.made", f"`{table}` was made from all of Gold", table=table)
         for table, days in step.retired.items():
-            what = f"{days} days of `{table}` are of an older definition and their Gold is gone: kept in its `_retired`"
+            what = f"{days} days of `{table}` are of an older definition and their Gold is gone: they lie in its `_retired`"
             await self._say("assay.aggregate.retired", what, "warning", table=table, days=days)
         for path in step.missing:
             what = (

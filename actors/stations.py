@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from core.redact import remember
 from core.signals import Signal
 from schemas.columns import Column, columns
 from schemas.model import Registered
+from store.layout import Layout
 from store.staged import StagedCommit
 
 without_pandas()
@@ -283,16 +285,19 @@ class BridgeStation(Station):
         self._registry = RegistryHandle()
         self._bridge: Any = None
         self._engine: Any = None
+        self._follower: Any = None
         self._found: dict[str, tuple[Registered, list[Column]]] = {}
 
     async def ready(self) -> int:
         """It knows the tables' columns; Spark starts beside."""
+        from actors.aggregates import Follower, definitions_of
         from actors.bridge import Bridge
         from actors.engine import Engine
         from actors.handles import WriterHandle
         from bridge.ddl import TablePlan
         from quality.spec import JudgeSpec
 
+        definitions = []
         working = bool(self.plan.by_spark)
         self._bridge = Bridge(self.plan.root, self.plan.config, self.line, {}, working=working)
         await self.line.open()
@@ -303,26 +308,40 @@ class BridgeStation(Station):
             made = tuple(plan_of(found, settings.derive))
             self._found[dataset] = (found, list(made))
             self._bridge.learn(TablePlan(dataset=dataset, schema=found.word, rules=rules, columns=made))
+            definitions += definitions_of(dataset, settings.aggregates, made)
+        storage = self.plan.config.storage
+        layout = Layout.of(self.plan.root, storage.warehouse, storage.fallback)
+        self._follower = Follower(layout, definitions, self.line)
         await self._bridge.start()
         self._engine = Engine(self.plan, self.line, WriterHandle(), self._bridge, self._found.__getitem__)
         return os.getpid()
 
     async def run(self) -> None:
         """Until stopped."""
-        bridging = asyncio.create_task(self._bridge.run())
+        working = {asyncio.create_task(self._bridge.run())}
         over = asyncio.create_task(self._over.wait())
-        await asyncio.wait({bridging, over}, return_when=asyncio.FIRST_COMPLETED)
+        reporting = None
+        if self._follower.definitions:
+            working.add(asyncio.create_task(self._follower.run()))
+            reporting = asyncio.create_task(report(self.line, self._aggregates))
+        await asyncio.wait({*working, over}, return_when=asyncio.FIRST_COMPLETED)
         over.cancel()
-        if bridging.done():
-            await bridging
+        for work in working:
+            if work.done():
+                await work
+        if reporting:
+            reporting.cancel()
+        await self._follower.close()
         if self._engine:
             await self._engine.close()
         await self._bridge.close()
         await self.line.close()
 
     async def drain(self, timeout_s: float) -> dict[str, Any]:
-        """Register what waits, for so long at most; the statistics after that."""
-        await self._bridge.drain(timeout_s)
+        """Bring aggregates up to date and register what waits, for so long at most; the statistics after that."""
+        end = time.monotonic() + timeout_s
+        await asyncio.gather(self._follower.drain(timeout_s), self._bridge.drain(timeout_s))
+        await self._bridge.drain(max(0.0, end - time.monotonic()))  # days of aggregates came last
         return self.statistics()
 
     async def begin(self, request: ReadRequest) -> None:
@@ -340,7 +359,12 @@ class BridgeStation(Station):
 
     def statistics(self) -> dict[str, Any]:
         """See ``Station``."""
-        return {**super().statistics(), **self._bridge.statistics()}
+        kept = {"aggregates": self._follower.statistics()} if self._follower.definitions else {}
+        return {**super().statistics(), **self._bridge.statistics(), **kept}
+
+    def _aggregates(self) -> dict[str, Any]:
+        body = {"station": "aggregates", "kind": "aggregates", "pid": os.getpid()}
+        return {**body, "aggregates": self._follower.statistics()}
 
 
 class ConnectorStation(Station):

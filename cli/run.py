@@ -186,6 +186,11 @@ def _remarks(document: Mapping[str, Any], result: Mapping[str, Any]) -> list[str
             lines.append(
                 f"files: {store['waiting']} rows wait in the fallback; they are stored, and move home later"
             )
+        elif store["name"] == "aggregates" and store["waiting"]:
+            why = f" ({store['last_error']['message']})" if store.get("last_error") else ""
+            lines.append(
+                f"aggregates: {store['waiting']} commits wait{why}; they are stored, and added by the next run"
+            )
         elif store["waiting"]:
             lines.append(
                 f"{store['name']}: {store['waiting']} commits wait; they are stored, and registered by the next run"

@@ -139,6 +139,12 @@ class StatusBoard:
                 "name": "hive", "state": message.get("state"), "waiting": message.get("waiting", 0),
             }  # fmt: skip
 
+        if "aggregates" in message:
+            kept = message["aggregates"]
+            self._stores["aggregates"] = {
+                "name": "aggregates", **{key: kept[key] for key in ("state", "waiting", "late", "last_error")},
+            }  # fmt: skip
+
     def _settle(self, settled: Mapping[str, Mapping[str, int]]) -> None:
         """The writer's last word of a run: what is stored of sources that have ended and hear it no more."""
         for name, counts in settled.items():

@@ -21,7 +21,7 @@ from core.errors import Permanent
 from core.frame import TIMESTAMP
 from store.definition import STATE, Definition, Field
 from store.layout import DAY_US
-from store.sums import LIMBS, carried, doubles, limbs, means, sums
+from store.sums import LIMBS, carried, double_means, doubles, limbs, means, sums
 
 BATCH_ROWS = 65_536
 GATHERED_ROWS = 262_144
@@ -253,8 +253,9 @@ def _result(definition: Definition, partial: pa.Table, at: int) -> Any:
         return count
     n = count.to_numpy()
     if measure.of.holds == "number":
-        high = partial.column(f"{head}high").to_numpy()
-        value = high if measure.function == "sum" else np.divide(high, n, out=np.zeros(len(n)), where=n > 0)
+        value = partial.column(f"{head}high").to_numpy()
+        if measure.function == "avg":
+            value = double_means(value, partial.column(f"{head}low").to_numpy(), n)
         return pa.array(value, pa.float64(), mask=(n == 0) | ~np.isfinite(value))
     parts = _limbs(partial.column, head, measure.of.holds)
     if measure.function == "avg":

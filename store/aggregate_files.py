@@ -110,13 +110,26 @@ class DayFiles:
                 found.append(day_number(day))
         yield from sorted(found)
 
-    def retire(self, day: int, definition: str) -> None:
-        """Take a file that can be neither used nor made again out of the table; it is kept, unseen by queries."""
-        year, month, of_month = day_of_number(day)
-        target = self.directory / RETIRED / definition / f"{year}-{month}-{of_month}.parquet"
-        with self._named(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self.path(day).replace(target)
+    def retire(self) -> None:
+        """Take the files of other definitions out of the table, so that it holds one definition at any time."""
+        for day in self.days():
+            stated = self.stated(day)
+            if stated is None or stated.definition != self.definition.version:
+                target = self._retired(stated.definition if stated else "unknown", day)
+                with self._named(target):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    self.path(day).replace(target)
+
+    def forget(self, days: Iterable[int]) -> int:
+        """Remove retired files of days that were made anew; returns how many days are left that were not."""
+        with self._named(self.directory / RETIRED):
+            for day in days:
+                for path in self.directory.glob(str(self._retired("*", day).relative_to(self.directory))):
+                    path.unlink(missing_ok=True)
+            return len({path.name for path in self.directory.glob(f"{RETIRED}/*/*.parquet")})
+
+    def _retired(self, definition: str, day: int) -> Path:
+        return self.directory / RETIRED / definition / self._staged(day).name
 
     def _staged(self, day: int) -> Path:
         year, month, of_month = day_of_number(day)

@@ -138,11 +138,14 @@ class Aggregates:
         step = Step(self.standing.commit or state.commit)
         for definition in new:
             self.standing.late.pop(definition.table, None)
+            self._files[definition.table].retire()
         live = [one for one in state.files if one.commit <= step.commit]
         self._each(new, live, {}, step, lambda definition, day: False)
         for definition in new:
             if definition.table in self._kept:
-                self._retire(definition, _gold(live, definition.dataset), step)
+                alive = day_numbers_of(definition.window, _gold(live, definition.dataset))
+                if left := self._files[definition.table].forget(alive):
+                    step.retired[definition.table] = left
                 step.made_anew.append(definition.table)
         return step
 
@@ -233,23 +236,11 @@ class Aggregates:
 
     def _lost(self, definition: Definition, day: int) -> bool:
         """Whether a day without a file of ours should have one: older Gold lies there."""
-        table = self._layout.warehouse / f"gold_{definition.dataset}"
-        for held in definition.window.held_days(day):
-            directory = table / partition_path(*day_of_number(held))
-            for path in directory.glob("*.parquet"):
-                if (commit_of(path.name) or 0) <= self.standing.commit:
-                    return True
-        return False
-
-    def _retire(self, definition: Definition, gold: Files, step: Step) -> None:
-        """Days that an older definition made and whose Gold is gone leave the table."""
-        files = self._files[definition.table]
-        alive = set(day_numbers_of(definition.window, gold))
-        for day in files.days():
-            stated = files.stated(day)
-            if day not in alive and (stated is None or stated.definition != definition.version):
-                files.retire(day, stated.definition if stated else "unknown")
-                step.retired[definition.table] = step.retired.get(definition.table, 0) + 1
+        first, warehouse = f"gold_{definition.dataset}", self._layout.warehouse
+        tables = [warehouse / first, *warehouse.glob(f"{first}.v*")]
+        days = [partition_path(*day_of_number(held)) for held in definition.window.held_days(day)]
+        files = (path for table in tables for held in days for path in (table / held).glob("*.parquet"))
+        return any((commit_of(path.name) or 0) <= self.standing.commit for path in files)
 
     def _note_late(self, table: str, day: int, late: int) -> None:
         days = self.standing.late.setdefault(table, {})

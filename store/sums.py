@@ -87,6 +87,30 @@ def means(parts: list[Ints], scale: int, count: Ints) -> pa.Array:
     return pa.array(found, pa.float64())
 
 
+def double_means(high: Doubles, low: Doubles, count: Ints) -> Doubles:
+    """Sums of doubles by their counts, rounded once (three times 0.1 has the mean 0.1); 0 where the count is.
+
+    Source: Dekker's exact product, "A floating-point technique for extending the available precision", 1971.
+    """
+    n = np.maximum(count, 1).astype(np.float64)
+    with np.errstate(all="ignore"):
+        mean = high / n
+        parts = [_halved(mean), _halved(n)]
+        product = mean * n
+        error = (
+            (parts[0][0] * parts[1][0] - product) + parts[0][0] * parts[1][1] + parts[0][1] * parts[1][0]
+        ) + (parts[0][1] * parts[1][1])
+        better = mean + ((high - product) - error + low) / n
+    found: Doubles = np.where(np.isfinite(better), better, mean)
+    return found
+
+
+def _halved(values: Doubles) -> tuple[Doubles, Doubles]:
+    wide = values * 134_217_729.0
+    high = wide - (wide - values)
+    return high, values - high
+
+
 def doubles(high: pa.ChunkedArray, low: pa.ChunkedArray) -> tuple[Doubles, Doubles]:
     """The sum of each group's doubles, correctly rounded, and what rounding left out.
 

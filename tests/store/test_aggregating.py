@@ -10,11 +10,13 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
+from core.crash import CRASHPOINTS
 from core.errors import StoreUnavailable
 from store.aggregate import Groups
 from store.aggregating import Aggregates
 from store.check import check
 from store.layout import Layout
+from tests.store.follow import killed_there
 from tests.store.windows import (
     MEASURES,
     START,
@@ -299,6 +301,13 @@ def test_a_reserved_number_holds_aggregates_back_until_it_is_filled(tmp_path: Pa
 
     assert follower.standing.commit == hole + 1
     agree(tmp_path, definition)
+
+
+@pytest.mark.slow
+def test_killed_at_each_named_place_nothing_is_missing_and_nothing_twice(tmp_path: Path):
+    points = [point for point in CRASHPOINTS if point.startswith("aggregates.")]
+
+    assert killed_there(tmp_path, points, 1) == []
 
 
 def test_a_directory_that_refuses_is_said_and_made_up_for(tmp_path: Path):

@@ -7,7 +7,8 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from fractions import Fraction
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,22 @@ def expected(definition: Definition, rows: Iterable[dict[str, Any]]) -> dict[tup
     }
 
 
+def punctual(definition: Definition, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that came before their window was closed, told row by row in order of commits."""
+    if definition.watermark_us is None:
+        return list(rows)
+    length, kept, latest = definition.window.length_us, [], {}
+    ordered = sorted(rows, key=lambda row: row["assay_batch"])
+    for _, commit in groupby(ordered, lambda row: row["assay_batch"]):
+        before, found = dict(latest), list(commit)
+        for row in found:
+            source, time = row["assay_source"], us(row["assay_event_time"])
+            if time // length * length + length > before.get(source, 0) - definition.watermark_us:
+                kept.append(row)
+            latest[source] = max(time, latest.get(source, 0))
+    return kept
+
+
 def measured(function: str, column: str | None, rows: list[dict[str, Any]]) -> Any:
     """One measure of some rows, as SQL has it."""
     if column is None:
@@ -149,7 +166,7 @@ def measured(function: str, column: str | None, rows: list[dict[str, Any]]) -> A
         return {"min": min, "max": max}[function](values)
     total = math.fsum(values) if isinstance(values[0], float) else sum(values)
     if function == "avg":
-        return float(Decimal(total) / len(values)) if isinstance(total, Decimal) else total / len(values)
+        return float(sum(map(Fraction, values)) / len(values))
     return None if isinstance(total, int) and not -(2**63) <= total < 2**63 else total
 
 

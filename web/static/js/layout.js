@@ -25,7 +25,7 @@ export function topology(flow) {
   return { nodes, edges: edges.map((edge) => ({ ...edge, id: `${edge.from}>${edge.to}` })) };
 }
 
-const STORES = { hive: "Hive", files: "Table files", elasticsearch: "Elasticsearch" };
+const STORES = { hive: "Hive", files: "Table files", aggregates: "Aggregates", elasticsearch: "Elasticsearch" };
 const lit = (station) => ({ level: station.level, word: station.word });
 
 /** Boxes by id and the height they need. Narrow screens flow downwards. */
