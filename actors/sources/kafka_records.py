@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from actors.sources.chunk import TRUNCATED_TO, json_text, size_reason
 from core.batch import Batch, Mark, Reason
+from core.ranges import Ranges
 
 HEADERS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))
 RECORDS = pa.schema([
@@ -77,8 +78,9 @@ def mark_of(topic: str, topic_id: str, number: int) -> Mark:
 
 
 def batches_of(
-    records: pa.RecordBatch, names: Mapping[TopicPartition, str], topics: Mapping[str, str], most_bytes: int
-) -> Iterator[Batch]:
+    records: pa.RecordBatch, names: Mapping[TopicPartition, str], topics: Mapping[str, str], most_bytes: int,
+    stored: Mapping[str, Ranges] | None = None,
+) -> Iterator[Batch]:  # fmt: skip
     """Records as fetched, one batch a partition, in the order of offsets.
 
     Offsets that are missing between two records (aborted, compacted away, a transaction's end) are done with, too.
@@ -88,10 +90,13 @@ def batches_of(
         names: of each partition in it.
         topics: name -> topic id.
         most_bytes: ``max_record_bytes``; a larger value is refused, its beginning kept.
+        stored: of each partition name; such records are passed over, as if they had not been fetched.
     """
     for (topic, number), part in _by_partition(records):
-        mark = mark_of(topic, topics[topic], number)
-        yield _batch(part, names[topic, number], mark, most_bytes)
+        name, mark = names[topic, number], mark_of(topic, topics[topic], number)
+        fresh = _missing(part, (stored or {}).get(name))
+        if fresh.num_rows:
+            yield _batch(fresh, name, mark, most_bytes)
 
 
 def _by_partition(records: pa.RecordBatch) -> Iterator[tuple[TopicPartition, pa.RecordBatch]]:
@@ -104,6 +109,17 @@ def _by_partition(records: pa.RecordBatch) -> Iterator[tuple[TopicPartition, pa.
     for start, stop in zip(starts, [*starts[1:], n], strict=True):
         topic = topics.dictionary[topics.indices[start].as_py()].as_py()
         yield (topic, int(numbers[start])), records.slice(start, stop - start)
+
+
+def _missing(part: pa.RecordBatch, stored: Ranges | None) -> pa.RecordBatch:
+    offsets = part.column("offset")
+    if not stored or not stored.overlaps(offsets[0].as_py(), offsets[-1].as_py() + 1):
+        return part
+    found = offsets.to_numpy()
+    keep = np.ones(len(found), bool)
+    for start, end in stored:
+        keep &= (found < start) | (found >= end)
+    return part.take(pa.array(np.flatnonzero(keep).tolist(), pa.int64()))
 
 
 def _batch(part: pa.RecordBatch, name: str, mark: Mark, most_bytes: int) -> Batch:

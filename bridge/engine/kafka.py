@@ -120,6 +120,7 @@ class KafkaKind:
         """
         self._look(spark)
         self._compare()
+        self._places.forget_unfinished()
         settings = self._settings
         options = {
             "subscribe": ",".join(self._wanted),

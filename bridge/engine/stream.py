@@ -162,5 +162,11 @@ class Stream:
         cause = self._error or error
         if meant := self._source.failed(str(cause)):
             return meant
-        text = next((line for line in reversed(str(cause).splitlines()) if line.strip()), repr(cause))
-        return StoreUnavailable(f"the stream of `{self._name}` failed: {text.strip()[:300]}", "E725")
+        return StoreUnavailable(f"the stream of `{self._name}` failed: {_words(cause)}", "E725")
+
+
+def _words(error: BaseException) -> str:
+    """What an error says in a line: Spark puts the query's plan and its Java trace behind it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    told = lines[0].partition("terminated with exception: ")[2] or lines[-1]
+    return told.partition(" SQLSTATE: ")[0][:300]

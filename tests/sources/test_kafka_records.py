@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from actors.sources.kafka_records import RECORDS, batches_of, mark_of, names_of, partition_name
+from core.ranges import Ranges
 
 T0 = "LvP0bHZ1T3mTgwI2mcz2Vg"
 T1 = "b8tRS7h4TJ2Vt43Dp85v2A"
@@ -94,6 +95,17 @@ def test_a_value_that_is_too_large_keeps_its_beginning() -> None:
 
     assert batch.raw.to_pylist() == [b"x" * 10, b"y" * 10]
     assert {index: reason.rule for index, reason in batch.refused.items()} == {0: "record-size"}
+
+
+def test_stored_records_are_passed_over() -> None:
+    rows = pa.RecordBatch.from_pylist([record(offset) for offset in range(10)], schema=RECORDS)
+
+    [some] = batches_of(rows, {("orders", 0): "0"}, {"orders": T0}, 100, {"0": Ranges([(0, 4), (6, 8)])})
+    none = list(batches_of(rows, {("orders", 0): "0"}, {"orders": T0}, 100, {"0": Ranges([(0, 10)])}))
+
+    assert some.ordinals.to_pylist() == [4, 5, 8, 9]
+    assert len(some.positions) == len(some.raw) == 4
+    assert none == []
 
 
 def test_the_number_names_the_partitions_of_one_topic() -> None:
