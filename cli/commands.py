@@ -25,10 +25,11 @@ COMMANDS = {
     "validate": ("cli.validate", "check a configuration, its schemas and rules; start nothing"),
     "status": ("cli.status", "ledger and health of the running system or of the data directory"),
     "judge": ("cli.judge", "judge JSON lines from stdin against a schema"),
+    "parity": ("cli.parity", "read the same sources in every mode, and compare the tables row for row"),
     "fsck": ("cli.fsck", "check what is on disk, and mend it"),
 }
 
-NOT_YET = ("audit", "backtest", "parity", "reconcile", "replay", "schema", "suggest")
+NOT_YET = ("audit", "backtest", "reconcile", "replay", "schema", "suggest")
 """Commands of a later version."""
 
 

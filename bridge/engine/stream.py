@@ -159,14 +159,11 @@ class Stream:
             time.sleep(0.05)
         if not self._alive():
             return StoreUnavailable("Spark's JVM is gone; it is started again", "E722")
-        cause = self._error or error
-        if meant := self._source.failed(str(cause)):
-            return meant
-        return StoreUnavailable(f"the stream of `{self._name}` failed: {_words(cause)}", "E725")
+        return StoreUnavailable(f"the stream of `{self._name}` failed: {said(self._error or error)}", "E725")
 
 
-def _words(error: BaseException) -> str:
-    """What an error says in a line: Spark puts the query's plan and its Java trace behind it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
-    told = lines[0].partition("terminated with exception: ")[2] or lines[-1]
-    return told.partition(" SQLSTATE: ")[0][:300]
+def said(error: BaseException) -> str:
+    """The line of a Java or Python trace that says most: the last cause, shortened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if "Caused by" in line or "Error" in line or "Exception" in line]
+    return ([*lines[:1], *causes] or [repr(error)])[-1][:300]

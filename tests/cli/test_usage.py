@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 
@@ -50,7 +51,7 @@ WRONG = [
 @pytest.mark.parametrize(("words", "code", "said"), WRONG)
 def test_wrong_words_are_refused_with_the_right_ones(words, code, said):
     with pytest.raises(ConfigError) as raised:
-        parse(words.split())
+        parse(shlex.split(words))
 
     assert raised.value.code == code
     assert said in raised.value.message
