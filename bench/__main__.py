@@ -12,14 +12,14 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import dropped_file, event_mode, latency, memory, parts, startup
+from bench import dropped_file, event_mode, latency, memory, micro_batch, parts, spark_batch, startup
 from bench.figure import Figure, table
 from bench.program import OUT
 
 BENCHES: dict[str, Callable[[bool], list[Figure]]] = {
     "kernel": parts.kernel, "commit": parts.commit, "transport": parts.transport, "latency": latency.main,
     "event_mode": event_mode.main, "memory": memory.main, "startup": startup.main,
-    "dropped_file": dropped_file.main,
+    "dropped_file": dropped_file.main, "micro_batch": micro_batch.main, "spark_batch": spark_batch.main,
 }  # fmt: skip
 
 
