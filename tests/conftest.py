@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.services.kafka", "tests.services.postgres", "tests.services.metastore"]
+pytest_plugins = [
+    "tests.services.kafka",
+    "tests.services.postgres",
+    "tests.services.mariadb",
+    "tests.services.metastore",
+]
 """Real services, started once by the first test that asks."""
 
 settings.register_profile("assay", deadline=None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,15 +17,29 @@ _COMMA = pa.scalar(",", pa.large_string())
 _NULL = pa.scalar("null", pa.large_string())
 
 
-def documents(batch: pa.RecordBatch) -> tuple[pa.Array, list[int]]:
+Shown = Callable[[bytes], str]
+"""How a text becomes JSON, where a plain JSON string is not meant."""
+
+_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+
+
+def documents(batch: pa.RecordBatch, shown: Mapping[str, Shown] | None = None) -> tuple[pa.Array, list[int]]:
     """large_binary[n]: one object a row, and the rows that hold text which is not UTF-8 (shown with U+FFFD).
+
+    Args:
+        shown: column -> how its texts become JSON, where that is no JSON string.
 
     Cost: 0.1 µs a cell of plain types, 1–2 µs a cell of nested ones.
     """
-    parts, broken = [], set()
+    parts: list[pa.Array] = []
+    broken: set[int] = set()
+    bad: list[int]
     last = batch.num_columns - 1
     for index, name in enumerate(batch.schema.names):
-        values, bad = _column(batch.column(index))
+        if shown and name in shown:
+            values, bad = _distinct(batch.column(index), shown[name]), []
+        else:
+            values, bad = texts(batch.column(index))
         broken.update(bad)
         before = ("{" if index == 0 else "") + text(name) + ":"
         parts.append(_around(before, values, "}" if index == last else ""))
@@ -33,10 +49,11 @@ def documents(batch: pa.RecordBatch) -> tuple[pa.Array, list[int]]:
     return made.view(pa.large_binary()), sorted(broken)
 
 
-def _column(column: pa.Array) -> tuple[pa.Array, list[int]]:
+def texts(column: pa.Array) -> tuple[pa.Array, list[int]]:
+    """large_string[n]: each value as JSON, and the rows that hold text which is not UTF-8."""
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _column(column.dictionary_decode())
+        return texts(column.dictionary_decode())
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         return _or_null(column.cast(pa.large_string())), []
     if pa.types.is_floating(kind):
@@ -50,6 +67,24 @@ def _column(column: pa.Array) -> tuple[pa.Array, list[int]]:
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return _distinct(column, lambda data: f'"{base64.b64encode(data).decode("ascii")}"'), []
     return pa.array([json_value(_plain(value, kind)) for value in column.to_pylist()], pa.large_string()), []
+
+
+def number(value: bytes) -> str:
+    """Digits that a database gave as text: a JSON number, digit by digit; NaN and the like: a JSON string.
+
+    >>> number(b"1.10"), number(b"NaN"), number(b"0.50")
+    ('1.10', '"NaN"', '0.50')
+    """
+    return value.decode("ascii") if _NUMBER.fullmatch(value) else text(value.decode("utf-8", "replace"))
+
+
+def embedded(value: bytes) -> str:
+    """JSON that a database gave as text: itself; anything else: a JSON string."""
+    try:
+        msgspec.json.decode(value, type=msgspec.Raw)
+        return value.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return text(value.decode("utf-8", "replace"))
 
 
 def _plain(value: object, kind: pa.DataType) -> object:

@@ -16,30 +16,10 @@ from bridge.engine.walk import Axis, Scale
 from core.errors import AssayError, ConfigError
 
 _WHOLE, _EXACT = {-6, 5, 4, -5}, {2, 3}
-_DATE, _TIMESTAMP, _ZONED, _TIMES = 91, 93, 2014, {92, 2013}
+_DATE, _TIMESTAMP, _ZONED = 91, 93, 2014
 _PLAIN = {
-    -7,
-    16,
-    6,
-    7,
-    8,
-    -16,
-    -15,
-    -9,
-    -1,
-    1,
-    12,
-    -4,
-    -3,
-    -2,
-    2004,
-    2005,
-    2011,
-    *_WHOLE,
-    _DATE,
-    _TIMESTAMP,
-    _ZONED,
-}
+    -7, 16, 6, 7, 8, -16, -9, -1, 12, -4, -3, -2, 2004, 2005, 2011, *_WHOLE, _DATE, _TIMESTAMP, _ZONED,
+}  # fmt: skip
 """java.sql.Types that Spark's reader brings as they are. Not CHAR: Spark would fill it up with spaces."""
 
 
