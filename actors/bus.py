@@ -31,7 +31,7 @@ from actors.bus_report import BusStatistics, SubscriberStatistics, Topics
 from actors.bus_subscribers import Lossless, Lossy, Subscriber
 from core import bus_messages as words
 from core.crash import crashpoint
-from core.frame import Header, decode_header
+from core.header import Header, decode_header
 from core.line import Endpoint
 from core.retry import backoff
 from core.signals import Signal, signal

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from core.bus_messages import Filter, Kind
-from core.frame import Header
+from core.header import Header
 
 
 class Place(NamedTuple):

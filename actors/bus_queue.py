@@ -31,7 +31,7 @@ from actors.bus_segments import (
 )
 from core.bus_messages import Subscribe
 from core.errors import StoreUnavailable
-from core.frame import decode_header
+from core.header import decode_header
 
 log = logging.getLogger(__name__)
 

@@ -140,16 +140,18 @@ class Connector:
         job = self._job
         source = self._source.statistics() if self._source else None
         ledger = self._books.ledger
+        waits = source.waiting if source and self._state == "running" else None
+        state = "waiting" if waits else self._state
         return {
-            "station": f"connector:{job.facts.name}", "kind": "connector", "state": self._state, "pid": os.getpid(),
+            "station": f"connector:{job.facts.name}", "kind": "connector", "state": state, "pid": os.getpid(),
             "epoch": self._attached.epoch if self._attached else 0,
             "credit": {"used_bytes": self._books.bytes_in_flight, "capacity_bytes": CREDIT_BYTES},
             "kernel": self._judge.kernel, **self._tally.as_dict(),
-            "detail": source.detail if source else "",
+            "detail": waits or (source.detail if source else ""),
             "bytes_read": source.bytes_read if source else 0,
             "bytes_total": source.bytes_total if source else None,
             "source": source_object(
-                job.facts, ledger.counts, state=self._state, in_flight=ledger.in_flight,
+                job.facts, ledger.counts, state=state, in_flight=ledger.in_flight,
                 lag={
                     "records": source.lag_records if source else None,
                     "seconds": source.lag_seconds if source else None,
@@ -288,6 +290,8 @@ class Connector:
         self._tally.judged(records, tiers)
         await self._line.send(frame)
         crashpoint("connector.sent")
+        if self._seq == 1:  # that it has begun is said at once
+            await self._publish()
 
     async def _flush(self) -> None:
         """An empty last frame: commit without waiting for the window."""

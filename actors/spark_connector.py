@@ -249,7 +249,7 @@ class SparkConnector:
         rules = {**before.rules}
         for rule, count in progress.rules.items():
             rules[rule] = rules.get(rule, 0) + count
-        now.rules, now.measures = rules, progress.measures or before.measures
+        now.judged_elsewhere(rules, progress.measures or before.measures)
         now.carry(self._tally)
         self._tally = now
 

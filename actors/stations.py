@@ -31,10 +31,8 @@ from core.redact import remember
 from core.signals import Signal
 from schemas.columns import Column, columns
 from schemas.model import Registered
-from store.layout import Layout
 from store.staged import StagedCommit
 
-without_pandas()
 log = logging.getLogger("assay.stations")
 PATIENCE_S = 15
 """How long a batch run waits for a store that refuses."""
@@ -154,6 +152,7 @@ class WriterStation(Station):
     """The one writer of the data directory."""
 
     def __init__(self, plan: Plan) -> None:
+        without_pandas()
         import actors.writer  # noqa: F401 - see BusStation
         from actors.handles import RegistryHandle
 
@@ -278,6 +277,7 @@ class BridgeStation(Station):
     """Hive, by way of Spark."""
 
     def __init__(self, plan: Plan) -> None:
+        without_pandas()
         import actors.bridge  # noqa: F401 - see BusStation
         from actors.handles import RegistryHandle
 
@@ -310,6 +310,8 @@ class BridgeStation(Station):
             self._bridge.learn(TablePlan(dataset=dataset, schema=found.word, rules=rules, columns=made))
             definitions += definitions_of(dataset, settings.aggregates, made)
         storage = self.plan.config.storage
+        from store.layout import Layout  # Arrow
+
         layout = Layout.of(self.plan.root, storage.warehouse, storage.fallback)
         self._follower = Follower(layout, definitions, self.line)
         await self._bridge.start()
@@ -371,6 +373,7 @@ class ConnectorStation(Station):
     """One source."""
 
     def __init__(self, plan: Plan, source: str) -> None:
+        without_pandas()
         import actors.connector  # see BusStation
         import actors.sources.table  # noqa: F401
         import quality  # noqa: F401
@@ -449,12 +452,12 @@ class ConnectorStation(Station):
 class SupervisorStation(Station):
     """Keeps all the others."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, begun: Mapping[str, Any]) -> None:
         from actors.supervisor import Supervisor
         from actors.topology import RaySpawner
 
         super().__init__("supervisor", plan)
-        self._supervisor = Supervisor(plan, RaySpawner(plan), self.line)
+        self._supervisor = Supervisor(plan, RaySpawner(plan, begun), self.line)
 
     async def ready(self) -> int:
         """At once; the bus is not there yet."""

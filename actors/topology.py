@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -134,9 +134,9 @@ def _first_line(error: Exception) -> str:
 class RaySpawner:
     """Puts stations on Ray, those that touch the data directory on the node that holds it."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, begun: Mapping[str, Any]) -> None:
         self._plan = plan
-        self._begun: dict[str, Any] = {}
+        self._begun = dict(begun)
         self._cores = asyncio.Semaphore(CORES)
 
     def begin(self, stations: Iterable[str]) -> None:
@@ -145,8 +145,11 @@ class RaySpawner:
         Only the first ``AT_ONCE`` of them, as many as a first record needs: all at once, each is late.
         """
         for station in islice(stations, AT_ONCE):
-            with contextlib.suppress(ActorAlreadyExistsError):  # an earlier life; `start` waits for its end
-                self._begun[station] = self._create(station)
+            if station not in self._begun:
+                with contextlib.suppress(
+                    ActorAlreadyExistsError
+                ):  # an earlier life; `start` waits for its end
+                    self._begun[station] = make(self._plan, station)
 
     async def start(self, station: str) -> Actor:
         handle = self._begun.pop(station, None)
@@ -156,13 +159,15 @@ class RaySpawner:
         async with (
             self._cores if station not in STATIONS or station == "bridge" else contextlib.nullcontext()
         ):
-            return await ready(station, await _named(lambda: self._create(station)))
+            return await ready(station, await _named(lambda: make(self._plan, station)))
 
-    def _create(self, station: str) -> Any:
-        kind, _, source = station.partition(":")
-        if kind == "connector":
-            return create(station, ConnectorStation, self._plan, source)
-        return create(station, STATIONS[kind], self._plan)
+
+def make(plan: Plan, station: str) -> Any:
+    """The handle of a new station."""
+    kind, _, source = station.partition(":")
+    if kind == "connector":
+        return create(station, ConnectorStation, plan, source)
+    return create(station, STATIONS[kind], plan)
 
 
 def create(name: str, cls: type, *args: Any) -> Any:
@@ -200,8 +205,21 @@ class Run:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._actor: Actor | None = None
+        self._begun: dict[str, Any] = {}
         self._stopped = False
         self.restarts = 0
+
+    def begin(self) -> None:
+        """Let the processes of the first stations come up beside the supervisor's, which takes them over.
+
+        A process costs most of a second; the supervisor's own would else go before all others.
+        """
+        first = islice(("bus", "writer", "registry", *self._plan.connectors), AT_ONCE)
+        for station in first:
+            with contextlib.suppress(
+                ActorAlreadyExistsError
+            ):  # an earlier life; the supervisor waits for its end
+                self._begun[station] = make(self._plan, station)
 
     async def run(self, *, on_death: Callable[[str], None]) -> dict[str, Any]:
         """Until the supervisor says that the run is over. Its death takes the stations along; all begin again."""
@@ -217,11 +235,19 @@ class Run:
                     raise AssayError(f"the supervisor died while stopping: {death}", "E907") from death
                 self.restarts += 1
                 self._actor = None  # the name stays taken for as long as a handle is kept here
+                await asyncio.to_thread(self._sweep)
                 on_death(str(death))
 
     async def _supervisor(self) -> Actor:
-        made = await _named(lambda: create("supervisor", SupervisorStation, self._plan))
+        begun, self._begun = self._begun, {}
+        made = await _named(lambda: create("supervisor", SupervisorStation, self._plan, begun))
         return await ready("supervisor", made)
+
+    def _sweep(self) -> None:
+        """End what a dead supervisor left: the stations that were begun here do not die with it."""
+        for station in ("bus", "registry", "writer", "bridge", *self._plan.connectors):
+            with contextlib.suppress(ValueError):  # gone already
+                ray.kill(ray.get_actor(station, NAMESPACE))
 
     async def stop(self) -> None:
         """End in order."""

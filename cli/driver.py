@@ -66,6 +66,11 @@ class Driver:
             started_at=time.time(),
         )
 
+    def begin(self) -> None:
+        """Let the first stations' processes come up; ``run`` then waits for them. Ray is there already."""
+        if not self.stopping:
+            self._run.begin()
+
     async def run(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Run until over or stopped.
 

@@ -103,8 +103,8 @@ def _by_spark(args: argparse.Namespace, config: Config, mode: str) -> frozenset[
 async def _drive(args: argparse.Namespace, plan: Any, stored: Mapping[str, Counts], started: float) -> int:
     from actors import topology
     from cli.driver import Driver
-    from cli.page import Page
     from web.feed import LiveFeed
+    from web.listening import listen, refuse_strangers
 
     feed = LiveFeed()
     summary = Summary(args.summary) if args.summary else None
@@ -122,7 +122,10 @@ async def _drive(args: argparse.Namespace, plan: Any, stored: Mapping[str, Count
 
     driver = Driver(plan, stored, show=show, hear=feed.take)
     driver.watch_signals()
-    page = None if args.no_web else await Page.open(plan.config, feed)
+    page = listener = None
+    if not args.no_web:  # what is wrong with its address is said before anything starts
+        refuse_strangers(plan.config.web)
+        listener = listen(plan.config.web.host, plan.config.web.port)
     try:
         try:
             # In this thread, though it blocks for seconds: Ray's processes end with the thread that started them.
@@ -130,11 +133,18 @@ async def _drive(args: argparse.Namespace, plan: Any, stored: Mapping[str, Count
         except SystemExit:  # Ray's own answer to a SIGTERM while it starts
             driver.stop()
         driver.watch_signals()  # again: Ray has set its own handlers, which would end the run with a crash
+        driver.begin()
+        if listener:
+            from cli.page import Page  # while the stations' processes come up
+
+            page = await Page.open(plan.config, feed, listener)
         document, result = await driver.run()
     finally:
         progress.close()
         if page:
             await page.close()
+        elif listener:
+            listener.close()
     if summary:
         summary.close(document)
     print(redact(closing_table(document, progress.rates(), _places(plan))))

@@ -10,7 +10,7 @@ from cli.parser import config_arguments
 from cli.settings import only
 from config import load, logs
 from core.redact import redact
-from web.guard import refuse_strangers
+from web.listening import refuse_strangers
 
 NAME = "validate"
 HELP = "Check a configuration, its schemas and rules. Takes no lock, starts nothing."

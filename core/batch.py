@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from core.ranges import Ranges
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Mark = dict[str, Any]
 """A source's own note on one partition (path, inode, cursor …), JSON; committed with what it describes."""
@@ -101,4 +102,6 @@ class Resume:
 
 def large_binary(values: list[bytes | None]) -> pa.Array:
     """A large_binary array of ``values``."""
+    import pyarrow as pa  # marks and reasons are also for stations that never load Arrow
+
     return pa.array(values, pa.large_binary())

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
-from core.batch import Mark
+from core.header import HEADER_KEY, Header, QuarantineNote, decode_header, encode_header
 from core.tiers import Tier
 
-FORMAT_VERSION = 1
-HEADER_KEY = b"assay.header"
+__all__ = [
+    "FRAME_SCHEMA", "JUDGED_SCHEMA", "MAX_FRAME_BYTES", "REASON", "TIMESTAMP", "Frame", "Header", "QuarantineNote",
+    "decode_header", "tier_counts",
+]  # fmt: skip
+
 MAX_FRAME_BYTES = 8 << 20
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -54,64 +56,6 @@ FRAME_SCHEMA = pa.schema([
 """``document`` in a frame: canonical JSON where it differs from ``raw``, else null."""
 
 
-class QuarantineNote(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a frame says about a refused file."""
-
-    what: str
-    reason: str
-    records: int = 0
-    bytes_unread: int = 0
-    path: str | None = None
-
-
-class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a frame is, and what storing it settles."""
-
-    v: int = FORMAT_VERSION
-    source: str
-    dataset: str
-    epoch: int
-    seq: int
-    """1, 2, 3 … within an epoch, without gaps."""
-    mode: str = "event"
-    arrived_us: int
-    schema: str = ""
-    """``subject:version``"""
-    rules: str = ""
-    """first 12 hex digits of the rules' content hash"""
-    content_type: str = "application/json"
-    tiers: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """rows by Tier number: rejected, bronze, silver, gold"""
-    covers: list[tuple[str, int, int]] = []
-    """(partition, start, end): half-open ranges done with once this frame is stored"""
-    marks: dict[str, Mark] = {}
-    quarantined: list[QuarantineNote] = []
-    attachments: dict[str, bytes] = {}
-    last: bool = False
-    """The source has nothing more for now: commit without waiting for the window."""
-    resumes: list[tuple[str, int]] = []
-    """On an epoch's first frame: (partition, ordinal) where reading goes on."""
-
-    @property
-    def rows(self) -> int:
-        """Records in the frame."""
-        return sum(self.tiers)
-
-    @property
-    def read(self) -> int:
-        """Records this frame accounts for: its rows and those quarantined."""
-        return self.rows + sum(note.records for note in self.quarantined)
-
-    @property
-    def topic(self) -> str:
-        """The bus topic it travels on."""
-        return f"scored.{self.dataset}"
-
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Header)
-
-
 class Frame:
     """A header and its records. The payload is encoded or decoded once, when first asked for."""
 
@@ -136,7 +80,7 @@ class Frame:
         if self._payload is None:
             batch = self._records
             assert batch is not None
-            schema = batch.schema.with_metadata({HEADER_KEY: _encoder.encode(self.header)})
+            schema = batch.schema.with_metadata({HEADER_KEY: encode_header(self.header)})
             sink = pa.BufferOutputStream()
             with pa.ipc.new_stream(sink, schema) as writer:
                 writer.write_batch(batch.replace_schema_metadata(schema.metadata))
@@ -150,7 +94,7 @@ class Frame:
 
     def pack(self) -> list[Any]:
         """``[header, payload]`` as two byte strings (the second may be any buffer)."""
-        return [_encoder.encode(self.header), self.payload]
+        return [encode_header(self.header), self.payload]
 
     @classmethod
     def unpack(cls, parts: Sequence[Any]) -> Frame:
@@ -164,15 +108,6 @@ class Frame:
             records = reader.read_next_batch()
             header = decode_header(reader.schema.metadata[HEADER_KEY])
         return cls(header, records=records, payload=payload)
-
-
-def decode_header(data: Any) -> Header:
-    """Read a packed header.
-
-    Raises:
-        msgspec.DecodeError: the bytes are no header.
-    """
-    return _decoder.decode(data)
 
 
 def tier_counts(tiers: pa.Array) -> tuple[int, int, int, int]:

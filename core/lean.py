@@ -6,8 +6,6 @@ import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-import pyarrow as pa
-
 
 class _Refuse:
     """A finder that says that there is no pandas."""
@@ -26,6 +24,8 @@ def without_pandas() -> None:
     Measured on pyarrow 26 with pandas 3. An own ``import pandas`` and ``to_pandas`` work as ever. Call it before the
     first Arrow value is made.
     """
+    import pyarrow as pa
+
     refuse = _Refuse()
     sys.meta_path.insert(0, refuse)
     try:

@@ -22,7 +22,7 @@ import time
 import uuid
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import zmq
@@ -31,11 +31,13 @@ from core import bus_messages as words
 from core import redact
 from core.bus_messages import Filter
 from core.errors import BusLost, SubscriptionEnded
-from core.frame import Frame
 from core.signals import Signal
 from core.signals import encode as encode_signal
 from core.subscription import Delivery, Subscription
 from core.wire import Wire, socket_of
+
+if TYPE_CHECKING:
+    from core.frame import Frame
 
 PING_S = 0.25
 SILENT_S = 1.0

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
-import pyarrow as pa
 
 from core.batch import Batch, Mark, Reason, Resume
-from core.frame import Frame
 from core.ledger import Counts
 from core.signals import Signal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from core.frame import Frame
 
 
 class Source(Protocol):
@@ -61,6 +64,8 @@ class SourceStatistics(msgspec.Struct, frozen=True, kw_only=True):
     partitions: int = 0
     detail: str = ""
     """One short phrase for the page: ``3 of 12 files``, ``cursor 2026-11-22``."""
+    waiting: str | None = None
+    """In a sentence, what it waits for though nothing failed: no file matches yet. None: it has something to read."""
 
 
 class Judge(Protocol):

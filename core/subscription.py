@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from core.bus_messages import Deliver, Filter, Kind, Subscribe, Took
 from core.errors import AssayError
-from core.frame import Frame
 from core.signals import Signal, decode
+
+if TYPE_CHECKING:
+    from core.frame import Frame
 
 
 class Delivery(msgspec.Struct, kw_only=True):
@@ -201,6 +203,8 @@ def _delivery(what: Deliver, parts: list[Any], life: int) -> Delivery:
         topic=what.topic, kind=what.kind, number=what.number, seq=what.seq, gap=what.gap, life=life
     )
     if what.kind == "frame":
+        from core.frame import Frame  # Arrow, for those who are sent frames
+
         item.frame = Frame.unpack([parts[0].buffer, parts[1].buffer])
     elif what.kind == "signal":
         item.signal = decode(parts[0].buffer)

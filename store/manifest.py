@@ -8,7 +8,7 @@ import msgspec
 
 from core.batch import Mark
 from core.errors import StoreUnavailable
-from core.frame import QuarantineNote
+from core.header import QuarantineNote
 from core.ledger import Counts
 
 FORMAT_VERSION = 1

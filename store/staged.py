@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from core.batch import Mark
-from core.frame import QuarantineNote
+from core.header import QuarantineNote
 from store.manifest import FileEntry
 
 Cover = tuple[str, int, int]

@@ -24,8 +24,9 @@ from core.errors import ConfigError
 from web import metrics, pages
 from web.channels import Screen
 from web.feed import Feed
-from web.guard import Bodies, Faults, Headers, Hosts, SignedIn, cookie_name, refuse_strangers, same_origin
+from web.guard import Bodies, Faults, Headers, Hosts, SignedIn, cookie_name, same_origin
 from web.health import not_ready
+from web.listening import refuse_strangers
 from web.problems import problem, refused
 from web.sockets import Hub
 from web.tokens import SESSION_S, TokenStore

@@ -20,8 +20,6 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from config.models import Web
-from core.errors import ConfigError
 from web.problems import problem
 from web.tokens import TokenStore
 
@@ -46,14 +44,6 @@ BODY_S = 10.0
 HOST = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::(?P<port>\d{1,5}))?")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to bind is reachable from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Faults:
@@ -237,16 +227,3 @@ def same_origin(connection: HTTPConnection) -> bool:
         return site == "same-origin"
     scheme = "https" if connection.scope["scheme"] in {"https", "wss"} else "http"
     return origin == f"{scheme}://{connection.headers.get('host', '')}"
-
-
-def refuse_strangers(settings: Web) -> None:
-    """Refuse a page without tokens where others can reach it.
-
-    Raises:
-        ConfigError: E602.
-    """
-    if settings.auth == "none" and not is_loopback(settings.host):
-        raise ConfigError(
-            f"`web.auth: none` is for loopback only and `web.host` is `{settings.host}`; use `auth: token`",
-            "E602",
-        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from core.errors import ConfigError
+from web.listening import listen
 
 CONNECTIONS = 512
 MESSAGE_BYTES = 64 * 1024
@@ -52,15 +52,13 @@ class Serving:
 
 
 async def serve(app: ASGIApp, host: str, port: int) -> Serving:
-    """Start to serve; returns once requests are taken.
+    """Listen and serve: ``web.listening.listen``, then ``serve_on``."""
+    return await serve_on(app, listen(host, port))
 
-    Args:
-        port: 0 takes a free one.
 
-    Raises:
-        ConfigError: E600, the port is taken; E601, the address is not ours or may not be bound.
-    """
-    listener = _listener(host, port)
+async def serve_on(app: ASGIApp, listener: socket.socket) -> Serving:
+    """Start to serve on a bound socket, and own it; returns once requests are taken."""
+    port = int(listener.getsockname()[1])
     server = Quiet(_config(app))
     task = asyncio.create_task(server.serve(sockets=[listener]), name="web")
     while not server.started:
@@ -74,7 +72,7 @@ async def serve(app: ASGIApp, host: str, port: int) -> Serving:
         server.should_exit = True
         await asyncio.shield(task)
 
-    return Serving(listener.getsockname()[1] if not task.done() else port, stop)
+    return Serving(port, stop)
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
@@ -85,24 +83,3 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         ws_ping_timeout=20.0, limit_concurrency=CONNECTIONS, timeout_keep_alive=5,
         timeout_graceful_shutdown=STOP_S, h11_max_incomplete_event_size=32 * 1024, backlog=256,
     )  # fmt: skip
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"port {port} on `{host}` is taken by another program; stop it, or choose one with `--port`",
-                "E600",
-            ) from error
-        raise ConfigError(
-            f"`{host}` port {port} cannot be served ({error.strerror or error}); set `web.host` and `web.port`",
-            "E601",
-        ) from error
-    return listener

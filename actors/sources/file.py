@@ -63,10 +63,9 @@ class FileSource:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._scan)
         self._speak()
         if not self._files:
-            message = f"`{self._settings.path}` matches no file (looked from `{Path.cwd()}`); check the path"
             if not self._follow:
-                raise SourceUnavailable(message, "E201")
-            self._say("assay.source.waiting", self._name, message + "; waiting for one", level="warning")
+                raise SourceUnavailable(self._without_files(), "E201")
+            self._say("assay.source.waiting", self._name, self._without_files(), level="warning")
             self._speak()
 
     async def read(self) -> Batch | None:
@@ -218,7 +217,12 @@ class FileSource:
             bytes_total=sum(known.size for known in self._files),
             partitions=len(self._catalogue),
             detail=f"{done} of {len(self._files)} files",
+            waiting=self._without_files() if not self._files and self._follow else None,
         )
+
+    def _without_files(self) -> str:
+        words = f"`{self._settings.path}` matches no file (looked from `{Path.cwd()}`); check the path"
+        return words + "; waiting for one" if self._follow else words
 
     def _say(self, kind: str, subject: str, message: str, **facts: Any) -> None:
         self._signals.append(signal(kind, subject, message, source=f"/sources/{self._name}", **facts))

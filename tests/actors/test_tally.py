@@ -49,3 +49,21 @@ def test_the_last_commit_is_remembered_only_when_records_were_committed():
 
     assert before is None
     assert tally.as_dict()["settled_at"] > 1_700_000_000
+
+
+def test_rules_and_measures_are_those_of_every_frame_whenever_they_are_asked_for():
+    judge = compile_judge(SCHEMA.encode(), STRICT)
+    tally = Tally()
+    asked = []
+
+    for _ in range(3):
+        records = judge.judge(b'{"n": -1}\n{"n": 1}\n[]\n', now_us=0)
+        tally.judged(records, counts_by_tier(records))
+        asked.append(tally.as_dict()["rules"]["minimum"])
+    records = judge.judge(b'{"n": -1}\n' * 9000, now_us=0)
+    tally.judged(records, counts_by_tier(records))
+
+    assert asked == [1, 2, 3]
+    assert tally.rules == {"minimum": 9003, "type": 3}
+    assert tally.measures["accuracy"] == 0.0
+    assert tally.as_dict()["measures"] == tally.measures

@@ -83,3 +83,20 @@ def test_stored_counts_make_a_document_of_the_same_shape():
     assert [source["name"] for source in stored["sources"]] == ["flights", "old"]
     assert stored["ledger"]["read"] == 3
     assert stored["ledger"]["imbalance"] == 0
+
+
+def test_a_writer_that_is_refused_takes_its_store_down_and_degrades_the_run():
+    board = a_board()
+    board.take({"station": "writer", "kind": "writer", "state": "refused", "waiting": 7})
+    refused = board.document()
+    board.take({"station": "writer", "kind": "writer", "state": "degraded", "waiting": 7})
+    fallback = board.document()
+    board.take({"station": "writer", "kind": "writer", "state": "running", "waiting": 0})
+
+    assert refused["stores"] == [{"name": "files", "state": "down", "waiting": 7}]
+    assert fallback["stores"] == [{"name": "files", "state": "degraded", "waiting": 7}]
+    assert (refused["state"], fallback["state"], board.document()["state"]) == (
+        "degraded",
+        "degraded",
+        "running",
+    )

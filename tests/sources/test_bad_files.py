@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import os
@@ -281,6 +282,22 @@ async def test_a_glob_that_matches_nothing_is_named(tmp_path: Path):
     assert "nothing-*.csv" in str(error.value)
     assert str(Path.cwd()) in str(error.value)
     await source.close()
+
+
+async def test_a_followed_glob_without_a_file_is_waited_for_and_says_so(tmp_path: Path):
+    source = files(tmp_path, "later-*.jsonl", poll_interval_s=0.05).source(follow=True)
+    await source.open(Resume())
+    before = source.statistics().waiting
+    reading = asyncio.create_task(source.read())
+
+    (tmp_path / "later-1.jsonl").write_bytes(jsonl_of([1]))
+    batch = await reading
+    await source.close()
+
+    assert before is not None
+    assert "later-*.jsonl" in before
+    assert batch is not None
+    assert source.statistics().waiting is None
 
 
 async def test_an_encoding_that_cannot_be_read_in_place_is_refused_at_once(tmp_path: Path):
