@@ -65,5 +65,7 @@ def _page(site: Site, run: Run) -> dict:
 
 def _rows(site: Site) -> int:
     return sum(
-        pq.read_metadata(path).num_rows for path in (site.data / "warehouse").glob("*/year=*/*/*/*.parquet")
+        pq.read_metadata(path).num_rows
+        for path in (site.data / "warehouse").glob("*/year=*/*/*/*.parquet")
+        if "_by_" not in path.parts[-5]
     )

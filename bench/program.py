@@ -144,7 +144,9 @@ def stored_rows(root: Path) -> dict[str, int]:
     """Rows by tier, from the footers of the parquet files in the tables; staged ones do not count."""
     found: dict[str, int] = {}
     for path in (root / "warehouse").glob("*/year=*/*/*/*.parquet"):
-        tier = path.relative_to(root / "warehouse").parts[0].partition("_")[0]
+        tier, _, dataset = path.relative_to(root / "warehouse").parts[0].partition("_")
+        if "_by_" in dataset:  # an aggregate's windows
+            continue
         found[tier] = found.get(tier, 0) + pq.read_metadata(path).num_rows
     return found
 

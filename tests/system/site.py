@@ -89,8 +89,9 @@ class Site:
         return sum(pq.read_metadata(path).num_rows for path in self.parquet())
 
     def parquet(self) -> list[Path]:
-        """The committed files."""
-        return sorted((self.data / "warehouse").glob("*_*/year=*/month=*/day=*/*.parquet"))
+        """The committed files of records."""
+        found = (self.data / "warehouse").glob("*_*/year=*/month=*/day=*/*.parquet")
+        return sorted(path for path in found if "_by_" not in path.parts[-5])
 
     def raw(self, dataset: str = "flights") -> list[bytes]:
         """``assay_raw`` of every stored row of a dataset, sorted."""
@@ -215,9 +216,10 @@ def alive(process: psutil.Process) -> bool:
 
 
 def flights(
-    folder: Path, rows: int, *, queue: str = "memory", rate_limit: float | None = None, hive: Any = False
-) -> Site:
-    """A site that reads the first ``rows`` flights from one CSV file."""
+    folder: Path, rows: int, *, queue: str = "memory", rate_limit: float | None = None, hive: Any = False,
+    aggregates: list[dict[str, Any]] | None = None,
+) -> Site:  # fmt: skip
+    """A site that reads the first ``rows`` flights from one CSV file; without aggregates unless some are given."""
     given = yaml.safe_load((CHECKOUT / "config" / "data_sources.yml").read_text())
     path = folder / "in" / "flights.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -227,7 +229,7 @@ def flights(
     source = {key: value for key, value in given["sources"]["flights"].items() if key != "sample"}
     source |= {"path": str(path.parent / "*.csv"), "rate_limit": rate_limit, "chunk_rows": 1000}
     config = {
-        "sources": {"flights": source}, "datasets": {"flights": given["datasets"]["flights"]},
+        "sources": {"flights": source}, "datasets": {"flights": given["datasets"]["flights"] | {"aggregates": aggregates or []}},
         "bus": {"queue": queue}, "hive": {"enabled": hive}, "web": {"port": 0},
     }  # fmt: skip
     return Site(folder, config)
