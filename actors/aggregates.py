@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+from bridge.ddl import AggregatePlan
 from bridge.jvm import lower_priority
 from config.aggregate import Aggregate
 from core.aggregation import window_s
@@ -228,6 +229,22 @@ def definition_of(dataset: str, settings: Aggregate, columns: Sequence[Column]) 
 def definitions_of(dataset: str, found: Iterable[Aggregate], columns: Sequence[Column]) -> list[Definition]:
     """All of a dataset."""
     return [definition_of(dataset, one, columns) for one in found]
+
+
+def aggregate_plan(definition: Definition, schema: str, rules: str) -> AggregatePlan:
+    """What Hive should know of an aggregate's table.
+
+    Args:
+        schema: ``subject:version`` of the dataset.
+        rules: version of the rules that its Gold is judged by.
+    """
+    words = ", ".join(f"{one.name} = {one.words}" for one in definition.measures)
+    keys = "".join(f" and {key.name}" for key in definition.keys)
+    return AggregatePlan(
+        dataset=definition.table.removeprefix("gold_"), schema=schema, rules=rules, columns=(),
+        comment=f"gold records of {definition.dataset} by window{keys}: {words}",
+        facts={"assay.definition": definition.version}, definition=definition.version, made=definition.columns,
+    )  # fmt: skip
 
 
 async def _first_of(event: asyncio.Event, timeout_s: float) -> None:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bridge.ddl import TablePlan
+from bridge.ddl import Day, TablePlan
 from bridge.hive import Tables
 from bridge.java import Java, find_java
 from bridge.jvm import lower_priority
@@ -41,6 +41,8 @@ PACE_S = 0.5
 """Rounds of registering begin at least so far apart, so that waiting commits share one."""
 BATCH = 500
 """Commits registered in one round, at most."""
+DESCRIBE_S = 30.0
+"""Statistics of tables that have grown are told so often, and at the end of a batch."""
 AWAY_S = 20.0
 """The end of a batch waits so long for a metastore that does not answer."""
 TRIES = 30
@@ -88,7 +90,11 @@ class Bridge:
         self._poked = asyncio.Event()
         self._hurry = asyncio.Event()
         self._replan = False
+        self._published: dict[str, set[Day]] = {}
         self._unsure = False
+        self._touched: set[tuple[str, Day]] = set()
+        self._described = -DESCRIBE_S
+        self._faults: dict[str, StoreUnavailable] = {}
         self._run: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -126,6 +132,11 @@ class Bridge:
         self._replan = True
         self._poked.set()
 
+    def published(self, table: str, days: set[Day]) -> None:
+        """Days of an aggregate have files: they are registered soon. What is forgotten here, its directory says."""
+        self._published.setdefault(table, set()).update(days)
+        self._poked.set()
+
     async def drain(self, timeout_s: float) -> int:
         """Wait until every commit of now can be queried.
 
@@ -136,8 +147,9 @@ class Bridge:
         self._hurry.set()
         end = time.monotonic() + timeout_s
         while (
-            self._state != "off" and self._cursor < target and time.monotonic() < end and not self._given_up()
-        ):
+            self._state != "off" and (self._cursor < target or self._published)
+            and time.monotonic() < end and not self._given_up()
+        ):  # fmt: skip
             self._poked.set()
             await asyncio.sleep(0.05)
         self._hurry.clear()
@@ -163,7 +175,7 @@ class Bridge:
         jvm = {"pid": session.pid, "state": self._state} if session and session.pid else None
         return {
             "state": self._state, "waiting": self._waiting, "registered": self._cursor, "jvm": jvm,
-            "restarts": self._restarts, "last_error": self._last_error,
+            "restarts": self._restarts, "last_error": self._last_error or self._complaint,
         }  # fmt: skip
 
     @property
@@ -228,6 +240,10 @@ class Bridge:
                     tables = await self._open(session)
                 await self._follow(session, tables)
             except StoreUnavailable as error:
+                if error.code == "E729" and session.alive:  # somebody has to decide
+                    await self._lost(error)
+                    await asyncio.sleep(15)
+                    continue
                 if error.code != "E723" or self._probe is None or not session.alive or failed > TRIES:
                     raise
                 self._replan = self._replan or tables is not None
@@ -275,8 +291,12 @@ class Bridge:
         fallback = Layout.of(self._root, None, storage.fallback).fallback
         tables = Tables(session, self._config.hive.database, warehouse_of(self._root, self._config), fallback)
         faults = await self._in_spark(tables.prepare, list(self._plans.values()))
+        self._faults.clear()
         self._replan = False
         await self._move(tables.visible)
+        stored = await asyncio.to_thread(self._log.state)
+        await self._in_spark(tables.count_stored, stored.files)
+        faults += await asyncio.to_thread(tables.strangers, tables.days)
         await self._found(session, took_s=round(time.monotonic() - began, 1))
         await self._tell(faults)
         return tables
@@ -294,9 +314,13 @@ class Bridge:
                 self._replan = False
                 for plan in list(self._plans.values()):
                     await self._tell(await self._in_spark(tables.plan, plan))
+            await self._register_days(tables)
             manifests = await asyncio.to_thread(self._log.after, self._cursor, BATCH)
             if manifests:
-                await self._move(await self._in_spark(tables.register, manifests))
+                visible = await self._in_spark(tables.register, manifests)
+                self._touched |= tables.days_of(manifests)
+                await self._describe(tables)
+                await self._move(visible)
             elif self._unsure:
                 await self._in_spark(tables.confirm)
                 self._unsure = False
@@ -305,6 +329,22 @@ class Bridge:
             await self._wait(PACE_S - (time.monotonic() - began) if manifests else 0)
             if not session.alive:
                 raise StoreUnavailable("Spark's JVM is gone; it is started again", "E722")
+
+    async def _describe(self, tables: Tables) -> None:
+        """Now and then, and at the end of a batch: how large tables are, and what lies in them that is not Assay's."""
+        if not self._hurry.is_set() and time.monotonic() < self._described + DESCRIBE_S:
+            return
+        self._described = time.monotonic()
+        await self._in_spark(tables.describe)
+        touched, self._touched = self._touched, set()
+        await self._tell(await asyncio.to_thread(tables.strangers, touched))
+
+    async def _register_days(self, tables: Tables) -> None:
+        for table, days in list(self._published.items()):
+            taken = set(days)
+            await self._in_spark(tables.add_days, table, taken)
+            self._published[table] -= taken
+        self._published = {table: days for table, days in self._published.items() if days}
 
     async def _wait(self, pace_s: float) -> None:
         """Keep the pace unless a drain is asked; then until poked or ``LOOK_S`` is over."""
@@ -344,9 +384,20 @@ class Bridge:
         )
 
     async def _tell(self, faults: list[StoreUnavailable]) -> None:
+        """Say what a table suffers from: once for each, as long as it lasts."""
         for fault in faults:
-            self._last_error = {"code": fault.code, "message": str(fault)}
-            await self._say("assay.store.refused", str(fault), "warning", code=fault.code)
+            if str(fault) not in self._faults:
+                await self._say("assay.store.refused", str(fault), "warning", code=fault.code)
+            self._faults[str(fault)] = fault
+
+    @property
+    def _complaint(self) -> dict[str, str] | None:
+        """The newest fault that is still there: a foreign file that was moved away is none any more."""
+        for text, fault in list(self._faults.items()):
+            if "path" in fault.facts and not Path(fault.facts["path"]).exists():
+                del self._faults[text]
+        newest = next(reversed(self._faults.values()), None)
+        return {"code": newest.code, "message": str(newest)} if newest else None
 
     async def _stop(self) -> None:
         if self._session is not None:

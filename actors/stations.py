@@ -290,11 +290,11 @@ class BridgeStation(Station):
 
     async def ready(self) -> int:
         """It knows the tables' columns; Spark starts beside."""
-        from actors.aggregates import Follower, definitions_of
+        from actors.aggregates import Follower, aggregate_plan, definitions_of
         from actors.bridge import Bridge
         from actors.engine import Engine
         from actors.handles import WriterHandle
-        from bridge.ddl import TablePlan
+        from actors.tables import table_plan, versions_of
         from quality.spec import JudgeSpec
 
         definitions = []
@@ -307,13 +307,17 @@ class BridgeStation(Station):
             rules = JudgeSpec.from_mapping(settings.model_dump(by_alias=True)).version
             made = tuple(plan_of(found, settings.derive))
             self._found[dataset] = (found, list(made))
-            self._bridge.learn(TablePlan(dataset=dataset, schema=found.word, rules=rules, columns=made))
-            definitions += definitions_of(dataset, settings.aggregates, made)
+            versions = [plan_of(one, settings.derive) for one in await versions_of(self._registry, found)]
+            sources = {name: one for name, one in self.plan.config.sources.items() if one.dataset == dataset}
+            self._bridge.learn(table_plan(found.word, rules, versions, sources))
+            for definition in definitions_of(dataset, settings.aggregates, made):
+                definitions.append(definition)
+                self._bridge.learn(aggregate_plan(definition, found.word, rules))
         storage = self.plan.config.storage
         from store.layout import Layout  # Arrow
 
         layout = Layout.of(self.plan.root, storage.warehouse, storage.fallback)
-        self._follower = Follower(layout, definitions, self.line)
+        self._follower = Follower(layout, definitions, self.line, self._bridge.published)
         await self._bridge.start()
         self._engine = Engine(self.plan, self.line, WriterHandle(), self._bridge, self._found.__getitem__)
         return os.getpid()

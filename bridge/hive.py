@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
 from bridge.ddl import (
+    VIEW,
     VISIBLE,
+    WAREHOUSE,
     Day,
     Table,
     TablePlan,
     add_columns,
     add_partitions,
     create_table,
+    digest,
+    properties_of,
     set_properties,
     table_view,
     tables_of,
+    view_body,
     visible_view,
 )
+from core.aggregation import is_aggregate
 from core.crash import crashpoint
 from core.errors import StoreUnavailable
+from store.layout import commit_of, partition_path
+from store.log import LiveFile
 from store.manifest import FileEntry, Manifest
 
 
@@ -32,6 +43,20 @@ class Sql(Protocol):
 
     def rows(self, text: str) -> list[Any]:
         """Run one statement and fetch its rows."""
+
+
+@dataclass(slots=True)
+class Totals:
+    """How large a table is."""
+
+    files: int = 0
+    rows: int = 0
+    bytes: int = 0
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """As Hive and Spark read them."""
+        return {"numFiles": str(self.files), "numRows": str(self.rows), "totalSize": str(self.bytes)}
 
 
 class Tables:
@@ -53,6 +78,8 @@ class Tables:
         self._days: dict[str, set[Day]] = {}
         self._refused: set[str] = set()
         self._later: set[tuple[str, Day]] = set()
+        self._totals: dict[str, Totals] = {}
+        self._changed: set[str] = set()
         self.visible = 0
         """The newest commit that queries see; what a bridge goes on from."""
 
@@ -65,9 +92,7 @@ class Tables:
         Raises:
             StoreUnavailable: the metastore does not answer.
         """
-        self._sql.sql(
-            f"CREATE DATABASE IF NOT EXISTS {self._database} COMMENT 'Assay: judged records by tier'"
-        )
+        self._claim()
         self._names = {row["tableName"] for row in self._sql.rows(f"SHOW TABLES IN {self._database}")}
         self._days.clear()
         self._refused.clear()
@@ -78,6 +103,29 @@ class Tables:
             self._names.add(VISIBLE)
             self.visible = 0
         return [fault for plan in plans for fault in self.plan(plan)]
+
+    def _claim(self) -> None:
+        """Make the database ours, once: two warehouses in one database would take each other's tables for their own.
+
+        Raises:
+            StoreUnavailable: E729 it is another warehouse's.
+        """
+        self._sql.sql(
+            f"CREATE DATABASE IF NOT EXISTS {self._database} COMMENT 'Assay: judged records by tier' "
+            f"WITH DBPROPERTIES ({properties_of({WAREHOUSE: self._warehouse})})"
+        )
+        said = {row[0]: row[1] for row in self._sql.rows(f"DESCRIBE DATABASE EXTENDED {self._database}")}
+        found = re.search(rf"\({re.escape(WAREHOUSE)},(.*?)\)(?:,|\)$)", said.get("Properties", ""))
+        if found is None:
+            self._sql.sql(
+                f"ALTER DATABASE {self._database} SET DBPROPERTIES ({properties_of({WAREHOUSE: self._warehouse})})"
+            )
+        elif found[1] != self._warehouse:
+            raise StoreUnavailable(
+                f"the Hive database `{self._database}` belongs to the warehouse `{found[1]}`, not to `{self._warehouse}`: "
+                f"set another `hive.database`; if the directory was moved, drop the database (`DROP DATABASE "
+                f"{self._database} CASCADE` leaves the files) and it is made again", "E729",
+            )  # fmt: skip
 
     def confirm(self) -> None:
         """After an outage: what a statement that was given up did later than those after it is put right.
@@ -92,28 +140,50 @@ class Tables:
         return int(self._sql.rows(f"SELECT last_commit FROM {self._database}.{VISIBLE}")[0][0])
 
     def plan(self, plan: TablePlan) -> list[StoreUnavailable]:
-        """Make the four tables of a dataset, or bring them up to date; as ``prepare``."""
+        """Make the tables and views of a dataset, or bring them up to date; as ``prepare``."""
         faults = []
-        for table in tables_of(plan, self._database, self._warehouse):
-            if _bare(table.name) not in self._names:
-                self._create(table)
-            elif fault := self._evolve(table):
-                faults.append(fault)
-            elif self._fallback.is_dir():  # files may have come home while nobody looked
-                self._add(_bare(table.name), days_on_disk(table.location))
+        for _, found in groupby(tables_of(plan, self._database, self._warehouse), lambda table: table.tier):
+            tables = list(found)
+            wrong = [fault for table in tables if (fault := self.keep(table))]
+            faults += wrong
+            if not wrong:
+                self._view(tables)
         return faults
 
-    def _create(self, table: Table) -> None:
-        self._sql.sql(create_table(table))
-        days = days_on_disk(table.location)  # files that were committed while there was no Hive
-        if days:
-            self._sql.sql(add_partitions(table.name, table.location, sorted(days)))
-        self._days[_bare(table.name)] = days
-        self._sql.sql(table_view(table, replace=_bare(table.view) in self._names))
-        self._names |= {_bare(table.name), _bare(table.view)}
+    def keep(self, table: Table) -> StoreUnavailable | None:
+        """Make a table, or bring it up to date, with the partitions that its directory has.
+
+        Returns:
+            Why it stays as it is; None: it is as planned.
+        """
+        name = _bare(table.name)
+        if name not in self._names:
+            self._sql.sql(create_table(table))
+            self._names.add(name)
+            self._days[name] = set()
+            self._add(name, days_on_disk(table.location))  # committed while there was no Hive
+        elif fault := self._evolve(table):
+            return fault
+        elif not table.in_log or self._fallback.is_dir():  # files may have come home while nobody looked
+            self._add(name, days_on_disk(table.location))
+        return None
+
+    def _view(self, tables: Sequence[Table]) -> None:
+        """Write a tier's view, if it says anything else than before."""
+        newest = tables[-1]
+        name, wanted = _bare(newest.view), {VIEW: digest(view_body(tables))}
+        if name not in self._names:
+            self._sql.sql(table_view(tables, replace=False))
+            self._names.add(name)
+        elif self._properties(newest.view).get(VIEW) != wanted[VIEW]:
+            self._sql.sql(table_view(tables, replace=True))
+            self._sql.sql(set_properties(newest.view, wanted, "VIEW"))
+
+    def _properties(self, name: str) -> dict[str, str]:
+        return {row["key"]: row["value"] for row in self._sql.rows(f"SHOW TBLPROPERTIES {name}")}
 
     def _evolve(self, table: Table) -> StoreUnavailable | None:
-        found = {row["key"]: row["value"] for row in self._sql.rows(f"SHOW TBLPROPERTIES {table.name}")}
+        found = self._properties(table.name)
         if "assay.layout" not in found:
             self._refused.add(_bare(table.name))
             return StoreUnavailable(
@@ -124,19 +194,21 @@ class Tables:
             clash = [
                 n for n, kind, _ in table.columns if n in there and there[n] != kind.replace("`", "").lower()
             ]
+            if clash and not table.in_log:  # another definition, whose files replace the old ones
+                self._sql.sql(f"DROP TABLE {table.name}")
+                self._names.discard(_bare(table.name))
+                return self.keep(table)
             if clash:
+                self._refused.add(_bare(table.name))
                 return StoreUnavailable(
-                    f"`{table.name}` has column `{clash[0]}` as {there[clash[0]]}, the schema now says another type, "
-                    "which Hive cannot change: give the field a new name", "E727", {"columns": clash},
+                    f"`{table.name}` has column `{clash[0]}` as {there[clash[0]]}, not as its files have it: drop the table "
+                    "(its files stay) and it is made again", "E727", {"columns": clash},
                 )  # fmt: skip
             new = [column for column in table.columns if column[0] not in there]
             if new:
                 self._sql.sql(add_columns(table, new))
         if any(found.get(key) != value for key, value in table.properties.items()):
-            self._sql.sql(set_properties(table))
-        if _bare(table.view) not in self._names or found["assay.layout"] != table.properties["assay.layout"]:
-            self._sql.sql(table_view(table, replace=_bare(table.view) in self._names))
-            self._names.add(_bare(table.view))
+            self._sql.sql(set_properties(table.name, table.properties))
         return None
 
     def _described(self, name: str) -> list[tuple[str, str]]:
@@ -163,11 +235,83 @@ class Tables:
         for name, files in _files_by_table(ready).items():
             self._later |= {(name, _day(file)) for file in files if not self._has_directory(file)}
             self._add(name, {_day(file) for file in files if self._has_directory(file)})
+            self.count(name, files)
+            self._changed.add(name)
         crashpoint("bridge.registering")
         commit = ready[-1].commit
         self._sql.sql(visible_view(self._database, commit, replace=True))
         self.visible = commit
         return commit
+
+    def add_days(self, table: str, days: set[Day]) -> None:
+        """Register partitions of a table whose files are in no manifest: ``gold_flights_by_day``.
+
+        Raises:
+            StoreUnavailable: the metastore does not answer.
+        """
+        self._add(f"{table}_files", days)
+
+    def count(self, name: str, files: Iterable[FileEntry]) -> None:
+        """Add files to a table's statistics: ``name`` without its database."""
+        totals = self._totals.setdefault(name, Totals())
+        for file in files:
+            totals.files, totals.rows, totals.bytes = (
+                totals.files + 1,
+                totals.rows + file.rows,
+                totals.bytes + file.bytes,
+            )
+
+    def count_stored(self, stored: Iterable[LiveFile]) -> None:
+        """Begin the statistics with the files of all commits that can be seen already."""
+        self._totals.clear()
+        for live in stored:
+            if live.commit <= self.visible:
+                self.count(files_table(live.entry), [live.entry])
+
+    @property
+    def undescribed(self) -> bool:
+        """Whether tables have grown since ``describe``."""
+        return bool(self._changed)
+
+    def describe(self) -> None:
+        """Tell the metastore how large the tables are: from the manifests, one statement for each that has grown.
+
+        Raises:
+            StoreUnavailable: the metastore does not answer.
+        """
+        for name in sorted(self._changed):
+            if name in self._names and name not in self._refused:
+                self._sql.sql(set_properties(f"{self._database}.{name}", self._totals[name].properties))
+            self._changed.discard(name)
+
+    def strangers(self, days: Iterable[tuple[str, Day]]) -> list[StoreUnavailable]:
+        """Visible files in partitions that Assay did not write: queries read them, or fail on them.
+
+        Args:
+            days: tables without their database, and their partitions.
+        """
+        found = []
+        for name, day in days:
+            if is_aggregate(name):
+                continue  # its files have names of their own
+            folder = Path(self._location(name)) / partition_path(*day)
+            for path in _visible(folder):
+                found.append(
+                    StoreUnavailable(
+                        f"`{path}` is none of Assay's files, and queries of `{self._database}.{name}` read it: move it "
+                        "away, or begin its name with `_`", "E728", {"path": str(path)},
+                    )
+                )  # fmt: skip
+        return found
+
+    def days_of(self, manifests: Iterable[Manifest]) -> set[tuple[str, Day]]:
+        """Tables, without their database, and partitions that commits wrote into."""
+        return {(files_table(file), _day(file)) for manifest in manifests for file in manifest.files}
+
+    @property
+    def days(self) -> set[tuple[str, Day]]:
+        """Every partition known to be registered."""
+        return {(name, day) for name, days in self._days.items() for day in days}
 
     def _add(self, name: str, days: set[Day]) -> None:
         """Register those of ``days`` that a table does not have; one statement, or none."""
@@ -192,7 +336,8 @@ class Tables:
         self._later -= home
 
     def _location(self, name: str) -> str:
-        return f"{self._warehouse}/{name.removesuffix('_files')}"
+        base, _, version = name.rpartition("_files")
+        return f"{self._warehouse}/{base}" + (f".{version[1:]}" if version else "")
 
 
 def _bare(name: str) -> str:
@@ -220,8 +365,23 @@ def _files_by_table(manifests: Iterable[Manifest]) -> Mapping[str, list[FileEntr
     found: dict[str, list[FileEntry]] = {}
     for manifest in manifests:
         for file in manifest.files:
-            found.setdefault(f"{file.table}_files", []).append(file)
+            found.setdefault(files_table(file), []).append(file)
     return found
+
+
+def files_table(file: FileEntry) -> str:
+    """``gold_flights_files``, ``gold_flights_files_v2``: the external table of a file, from where it lies."""
+    directory, _, version = file.path.partition("/")[0].partition(".")
+    return f"{directory}_files" + (f"_{version}" if version else "")
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What Spark and Hive read there and Assay did not write."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except OSError:
+        return []
+    return [folder / name for name in sorted(names) if name[:1] not in "._" and commit_of(name) is None]
 
 
 def _day(file: FileEntry) -> Day:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from bridge.java import Java
 from bridge.jvm import Jvm
@@ -182,10 +183,11 @@ def _as_unavailable(text: str) -> StoreUnavailable:
             "the embedded metastore is open in another process: end that run first, or use a metastore service "
             "(`hive.metastore_uri`)", "E724",
         )  # fmt: skip
-    if bad := _UNREADABLE.search(text):
+    if found := _UNREADABLE.search(text):
+        bad = unquote(found[1])
         return StoreUnavailable(
-            f"a file of the tables cannot be read: `{bad[1]}`; if it is none of Assay's, move it away or begin its name "
-            "with `_`, else run `assay fsck`", "E730", {"path": bad[1]},
+            f"a file of the tables cannot be read: `{bad}`; if it is none of Assay's, move it away or begin its name "
+            "with `_`, else run `assay fsck`", "E730", {"path": bad},
         )  # fmt: skip
     if _METASTORE.search(text):
         return StoreUnavailable(f"the Hive metastore does not answer: {_line(text)}", "E723")
@@ -197,7 +199,7 @@ _METASTORE = re.compile(
 )
 
 
-_UNREADABLE = re.compile(r"FAILED_READ_FILE\.[A-Z_]+\][^\n]*?file:(?://)?(/[^\n]*?)\.? (?:SQLSTATE|\n|$)")
+_UNREADABLE = re.compile(r"FAILED_READ_FILE\.[A-Z_]+\][^\n]*?file:(?://)?(/\S+?)\.?(?:\s|$)")
 
 
 def _line(text: str) -> str:

@@ -8,6 +8,7 @@ so that no reader ever meets a file that does not fit. The view over all of them
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from schemas.columns import Column
 
@@ -41,5 +42,7 @@ def fold(documents: Iterable[Sequence[Column]]) -> list[Column]:
     """The columns of one version of a table: all that its schema versions have, in order, described as last said."""
     found: dict[str, Column] = {}
     for columns in documents:
-        found |= {column.name: column for column in columns}
+        for column in columns:
+            first = found.get(column.name, column)  # its STRUCT fields keep their order
+            found[column.name] = replace(first, comment=column.comment)
     return list(found.values())

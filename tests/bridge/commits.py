@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,11 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from bridge.ddl import TablePlan
+from bridge.ddl import TYPED, TablePlan
 from config.models import Config, Spark, Storage
 from schemas.columns import columns
 from store.documents import arrow_type
-from store.layout import STAGING, file_name, partition_path
+from store.layout import STAGING, file_name, partition_path, table_directory
 from store.log import CommitLog
 from store.manifest import FileEntry, Manifest
 from store.table import COMMON_SCHEMA, write
@@ -56,10 +58,21 @@ def a_config(root: Path, **spark: Any) -> Config:
     )
 
 
-def a_plan(schema: dict[str, Any] = SCHEMA, version: int = 1, dataset: str = "orders") -> TablePlan:
-    """The plan of a dataset."""
+LINEAGE = [{"source": "orders", "type": "file", "input": "it's/*.csv"}]
+
+
+def a_plan(
+    schema: dict[str, Any] = SCHEMA,
+    version: int = 1,
+    dataset: str = "orders",
+    older: Iterable[dict[str, Any]] = (),
+) -> TablePlan:
+    """The plan of a dataset; ``older``: the schemas of earlier versions of its tables."""
+    before = tuple(tuple(columns(one)) for one in older)
+    found = tuple(replace(one, table=len(before) + 1) for one in columns(schema))
+    facts = {"assay.sources": "orders", "assay.lineage": json.dumps(LINEAGE)}
     return TablePlan(
-        dataset, f"{dataset}:{version}", "0123456789ab", tuple(columns(schema)), "Orders, it's a test"
+        dataset, f"{dataset}:{version}", "0123456789ab", found, "Orders, it's a test", before, facts
     )
 
 
@@ -71,8 +84,9 @@ def days(n: int) -> list[date]:
 class Commits:
     """Writes commits below ``root`` as a writer would: stage, manifest, rename."""
 
-    def __init__(self, root: Path, plan: TablePlan) -> None:
+    def __init__(self, root: Path, plan: TablePlan, values: Mapping[str, Any] = VALUES) -> None:
         self.root = root
+        self.values = values
         self.plan = plan
         self.log = CommitLog(root)
 
@@ -100,9 +114,10 @@ class Commits:
         staged = f"{table}/{STAGING}/{name}"
         path = self.warehouse / staged
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, rows_of(self.plan, tier, commit, day, rows))
+        write(path, rows_of(self.plan, tier, commit, day, rows, self.values))
+        directory = table_directory(tier, self.plan.dataset, self.plan.version if tier in TYPED else 1)
         return FileEntry(
-            staged=staged, path=f"{table}/{partition_path(day.year, day.month, day.day)}/{name}", tier=tier,
+            staged=staged, path=f"{directory}/{partition_path(day.year, day.month, day.day)}/{name}", tier=tier,
             dataset=self.plan.dataset, schema=self.plan.schema, year=day.year, month=day.month, day=day.day,
             rows=rows, bytes=path.stat().st_size, spans=[],
         )  # fmt: skip
@@ -114,7 +129,9 @@ class Commits:
         (self.warehouse / file.staged).replace(target)
 
 
-def rows_of(plan: TablePlan, tier: str, commit: int, day: date, n: int) -> pa.Table:
+def rows_of(
+    plan: TablePlan, tier: str, commit: int, day: date, n: int, own: Mapping[str, Any] = VALUES
+) -> pa.Table:
     """n rows of one table's file."""
     at = datetime(day.year, day.month, day.day, 12, 0, 0, 1, tzinfo=UTC)
     values: dict[str, Any] = {
@@ -125,5 +142,5 @@ def rows_of(plan: TablePlan, tier: str, commit: int, day: date, n: int) -> pa.Ta
     schema = COMMON_SCHEMA
     if tier in {"gold", "silver"}:
         schema = pa.schema([*COMMON_SCHEMA, *[(one.name, arrow_type(one)) for one in plan.columns]])
-        values |= VALUES
+        values |= own
     return pa.table([pa.array([values.get(f.name)] * n, f.type) for f in schema], schema=schema)

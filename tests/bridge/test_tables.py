@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,7 @@ from bridge.java import Java, find_java
 from bridge.session import Session
 from core.errors import StoreUnavailable
 from core.tiers import TIER_WORDS
-from tests.bridge.commits import SCHEMA, VALUES, Commits, a_config, a_plan, days
+from tests.bridge.commits import LINEAGE, SCHEMA, VALUES, Commits, a_config, a_plan, days
 
 pytestmark = pytest.mark.slow
 
@@ -107,6 +108,7 @@ def test_types_comments_and_properties_are_as_planned(hive):
     assert [row[0] for row in rows[len(table.columns) : len(table.columns) + 3]] == ["year", "month", "day"]
     assert properties["discover.partitions"] == "false" and properties["external.table.purge"] == "false"
     assert properties["assay.schema"] == "orders:1" and properties["assay.rules"] == "0123456789ab"
+    assert properties["assay.sources"] == "orders" and json.loads(properties["assay.lineage"]) == LINEAGE
     assert (
         formatted["Type"] == "EXTERNAL" and formatted["Location"] == f"file:{commits.warehouse}/gold_orders"
     )
@@ -239,11 +241,7 @@ def test_new_fields_become_columns_and_old_files_read_as_null(hive):
 
     spy.said.clear()
     assert tables.plan(wider) == []
-    VALUES["note"] = "x"
-    try:
-        tables.register([Commits(commits.root, wider).add(days(2))])
-    finally:
-        del VALUES["note"]
+    tables.register([Commits(commits.root, wider, {**VALUES, "note": "x"}).add(days(2))])
 
     rows = spy.session.rows(f"SELECT note, count(*) AS n FROM {name}.gold_orders GROUP BY note ORDER BY note")
     assert [(row[0], row[1]) for row in rows] == [(None, 1), ("x", 2)]
@@ -255,7 +253,50 @@ def test_new_fields_become_columns_and_old_files_read_as_null(hive):
     )
 
 
-def test_a_changed_type_is_refused_in_words_and_the_table_stays(hive):
+def test_a_changed_type_begins_a_new_version_behind_the_same_view(hive):
+    """Old files keep their table and their types; the view shows both in the new one, and a struct gains a field."""
+    tables, spy, commits, name = hive
+    tables.register([commits.add(days(1))])
+    buyer = {"type": "object", "properties": {"name": {"type": "string"}, "vip": {"type": "boolean"}}}
+    later = {**SCHEMA["properties"], "qty": {"type": "string"}, "price": {"type": "integer"}, "buyer": buyer}
+    plan = a_plan({"properties": later}, version=2, older=[SCHEMA])
+    query = f"SELECT qty, price, buyer, total, tags FROM {name}.gold_orders ORDER BY assay_batch"
+    before = one(spy, f"SELECT count(*) FROM {name}.gold_orders")
+
+    assert tables.plan(plan) == []
+    assert before == one(spy, f"SELECT count(*) FROM {name}.gold_orders") == 1
+    new = {"qty": "many", "price": 7, "buyer": {"name": "Bo", "vip": True}}
+    tables.register([Commits(commits.root, plan, {**VALUES, **new}).add(days(2), rows=2)])
+
+    rows = [row.asDict(recursive=True) for row in spy.session.rows(query)]
+    same = {"total": VALUES["total"], "tags": ["a", "b"]}
+    assert rows[0] == {"qty": str(2**60), "price": 0, "buyer": {"name": "Zoë", "vip": None}, **same}
+    assert rows[1:] == [{**new, **same}] * 4
+    assert one(spy, f"SELECT qty FROM {name}.gold_orders_files") == 2**60, "as it was written"
+    assert one(spy, f"SELECT qty FROM {name}.gold_orders_files_v2 LIMIT 1") == "many"
+    assert {row[0] for row in spy.session.rows(f"SHOW PARTITIONS {name}.gold_orders_files_v2")} == {
+        "year=2013/month=1/day=1", "year=2013/month=1/day=2",
+    }  # fmt: skip
+    spy.said.clear()
+    again = Tables(spy, name, str(commits.warehouse), commits.root / "fallback")
+    assert again.prepare([plan]) == []
+    assert not [text for text in spy.said if text.startswith(("ALTER", "CREATE EXTERNAL", "CREATE VIEW"))]
+
+
+def test_a_field_that_is_gone_can_still_be_queried(hive):
+    tables, spy, commits, name = hive
+    tables.register([commits.add(days(1))])
+    fewer = {"properties": {key: value for key, value in SCHEMA["properties"].items() if key != "qty"}}
+    plan = a_plan({"properties": {**fewer["properties"], "qty": SCHEMA["properties"]["qty"]}}, version=2)
+
+    assert tables.plan(plan) == []
+    tables.register([Commits(commits.root, a_plan(fewer, version=2)).add(days(1), rows=2)])
+
+    rows = spy.session.rows(f"SELECT qty, price FROM {name}.gold_orders ORDER BY assay_batch")
+    assert [tuple(row) for row in rows] == [(2**60, 0.1), (None, 0.1), (None, 0.1)]
+
+
+def test_a_table_that_somebody_changed_is_said_with_what_mends_it(hive):
     tables, spy, commits, name = hive
     tables.register([commits.add(days(1))])
 
@@ -264,8 +305,73 @@ def test_a_changed_type_is_refused_in_words_and_the_table_stays(hive):
     )
 
     assert [fault.code for fault in faults] == ["E727", "E727"]
-    assert "`qty`" in str(faults[0]) and "bigint" in str(faults[0])
+    assert "`qty`" in str(faults[0]) and "bigint" in str(faults[0]) and "drop the table" in str(faults[0])
     assert one(spy, f"SELECT qty FROM {name}.gold_orders") == 2**60
+    for tier in ("gold", "silver"):
+        spy.session.sql(f"DROP TABLE {name}.{tier}_orders_files")
+    assert tables.prepare([a_plan()]) == []
+    assert one(spy, f"SELECT qty FROM {name}.gold_orders") == 2**60
+
+
+def test_statistics_come_from_the_manifests(hive):
+    tables, spy, commits, name = hive
+    manifests = [commits.add(days(2), rows=3), commits.add(days(1), tiers=("gold", "rejected"), rows=2)]
+    tables.register(manifests)
+    spy.said.clear()
+
+    tables.describe()
+    tables.describe()
+
+    assert spy.count("ALTER TABLE") == 2, "one for each table that has grown"
+    size = sum(file.bytes for manifest in manifests for file in manifest.files if file.tier == "gold")
+
+    def statistics():
+        rows = spy.session.rows(f"DESCRIBE FORMATTED {name}.gold_orders_files")
+        return next(row[1] for row in rows if row[0] == "Statistics")
+
+    assert statistics() == f"{size} bytes, 8 rows"
+    again = Tables(spy, name, str(commits.warehouse), commits.root / "fallback")
+    again.prepare([a_plan()])
+    again.count_stored(commits.log.state().files)
+    last = commits.add(days(1))
+    again.register([last])
+    again.describe()
+    assert statistics() == f"{size + last.files[0].bytes} bytes, 9 rows"
+
+
+def test_foreign_files_in_a_partition_are_named_if_queries_would_read_them(hive):
+    tables, spy, commits, name = hive
+    manifest = commits.add(days(2))
+    tables.register([manifest])
+    folder = (commits.warehouse / manifest.files[0].path).parent
+    (folder / "_notes.txt").write_text("hidden")
+    (folder / ".notes.txt.crc").write_text("hidden")
+    assert tables.strangers(tables.days) == []
+    assert one(spy, f"SELECT count(*) FROM {name}.gold_orders") == 2
+
+    (folder / "notes.txt").write_text("visible")
+    (folder / "broken.parquet").write_text("PAR1, not quite")
+
+    found = tables.strangers(tables.days_of([manifest]))
+    assert [(fault.code, fault.facts["path"]) for fault in found] == [
+        ("E728", str(folder / "broken.parquet")), ("E728", str(folder / "notes.txt")),
+    ]  # fmt: skip
+    assert f"`{name}.gold_orders_files`" in str(found[0]) and "begin its name with `_`" in str(found[0])
+    with pytest.raises(StoreUnavailable) as refused:
+        spy.session.rows(f"SELECT qty FROM {name}.gold_orders")
+    assert refused.value.code == "E730" and str(folder) in str(refused.value)
+    assert len(spy.session.rows(f"SELECT qty FROM {name}.gold_orders WHERE day = 2")) == 1, (
+        "other days are fine"
+    )
+
+
+def test_a_database_of_another_warehouse_is_refused(hive, tmp_path):
+    _, spy, _, name = hive
+
+    with pytest.raises(StoreUnavailable) as caught:
+        Tables(spy, name, str(tmp_path / "warehouse"), tmp_path / "fallback").prepare([a_plan()])
+
+    assert caught.value.code == "E729" and str(tmp_path) in str(caught.value)
 
 
 def test_a_table_of_somebody_else_is_left_alone(hive):
@@ -311,3 +417,52 @@ def test_the_session_writes_nothing_outside_the_data_directory(session, root):
     assert (root / "state" / "spark" / "spark.properties").stat().st_mode & 0o077 == 0
     for name in ("derby.log", "metastore_db", "spark-warehouse", "artifacts"):
         assert not Path(name).exists()
+
+
+def test_an_aggregate_is_a_table_like_others_and_its_view_follows_the_definition(hive):
+    from actors.aggregates import aggregate_plan
+    from store.aggregating import Aggregates
+    from store.definition import define
+    from store.layout import Layout
+    from store.windows import day_of_number
+
+    tables, spy, commits, name = hive
+    commits.add(days(2), rows=3)
+
+    def kept(measures, keys=("paid",)):
+        definition = define("orders", name="day", window_s=86_400, keys=keys, measures=measures, watermark_s=None,
+                            columns=commits.plan.columns)  # fmt: skip
+        follower = Aggregates(Layout.of(commits.root), [definition])
+        follower.open()
+        assert tables.plan(aggregate_plan(definition, "orders:1", "0123456789ab")) == []
+        for table, found in follower.step().days.items():
+            tables.add_days(table, {day_of_number(day) for day in found})
+        return follower
+
+    def found():
+        return [
+            tuple(row)
+            for row in spy.session.rows(f"SELECT * FROM {name}.gold_orders_by_day ORDER BY window_start")
+        ]
+
+    first = datetime(2013, 1, 1, tzinfo=UTC)
+    follower = kept({"n": "count", "sold": "sum(total)", "mean": "avg(price)", "most": "max(qty)"})
+    rows = found()
+    assert [row[2:7] for row in rows] == [(True, 3, Decimal("3703703670.36"), 0.1, 2**60)] * 2
+    assert [row[-3:] for row in rows] == [(2013, 1, 1), (2013, 1, 2)]
+    assert [row[0].astimezone(UTC) for row in rows] == [first, first.replace(day=2)]
+    described = {row[0]: row[2] for row in spy.session.rows(f"DESCRIBE {name}.gold_orders_by_day_files")}
+    assert described["most"] == "max(qty) of the Gold records in the window: How many; it's a count"
+
+    commits.add(days(3), rows=1)
+    for table, touched in follower.step().days.items():
+        tables.add_days(table, {day_of_number(day) for day in touched})
+    assert [row[3] for row in found()] == [4, 4, 1]
+
+    kept({"n": "count", "cheapest": "min(price)"}, keys=())
+    rows = spy.session.rows(f"SELECT n, cheapest FROM {name}.gold_orders_by_day ORDER BY window_start")
+    assert [tuple(row) for row in rows] == [(4, 0.1), (4, 0.1), (1, 0.1)]
+
+    kept({"n": "max(price)"}, keys=())  # of another type than before
+    assert [row[0] for row in spy.session.rows(f"SELECT n FROM {name}.gold_orders_by_day")] == [0.1] * 3
+    assert tables.strangers(tables.days) == []
