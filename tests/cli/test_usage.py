@@ -67,7 +67,8 @@ def test_an_empty_data_directory_is_not_the_working_directory(command):
 
 
 @pytest.mark.parametrize(
-    "words", ["--event-mode", "--trigger-interval 5s", "--event-mode --web-only", "--streaming", "x"]
+    "words",
+    ["--event-mode", "--trigger-interval 5s", "--event-mode --web-only", "--streaming --engine actors", "x"],
 )
 def test_the_program_ends_with_2_and_one_line(words, tmp_path):
     ended = assay(tmp_path, *words.split())
