@@ -1,6 +1,8 @@
-"""``make soak``: every station killed ten times, for both kinds of queue. Prints a table; exit 1 on any loss.
+"""``make soak``: every station killed ten times, for both kinds of queue, and micro-batches at every named step.
 
-python -m tests.soak [--stations connector,bus] [--queues memory] [--kills 10] [--seed 1] [--rows 80000]
+Prints a table; exit 1 on any loss.
+
+python -m tests.soak [--stations connector,bus] [--queues memory] [--kills 10] [--seed 1] [--rows 80000] [--engine spark]
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tests.soak.kills import STATIONS, kill_loop
+from tests.soak.streaming import deaths
 
 #: Rows and rows a second of a trial. A JVM takes its time to start, so ten kills of it need a longer run.
 LENGTH: dict[str, tuple[int, float]] = {"jvm": (200_000, 1_000)}
@@ -28,9 +31,19 @@ def main() -> int:
         "--rows", type=int, help=f"of a trial; else {USUAL[0]}, and {LENGTH['jvm'][0]} for the JVM"
     )
     parser.add_argument("--rate", type=float, help="rows a second")
+    parser.add_argument(
+        "--engine",
+        choices=("actors", "spark"),
+        help="only connectors' stations, or only micro-batches; else both",
+    )
+    parser.add_argument("--passes", type=int, default=5, help="micro-batches: deaths at each named step")
     args = parser.parse_args()
     trials = []
-    for station in args.stations.split(","):
+    for nth in range(1, args.passes + 1) if args.engine != "actors" else ():
+        with tempfile.TemporaryDirectory(prefix="assay-soak-") as folder:
+            trials.append(deaths(Path(folder), nth=nth, rows=12_000 * nth, rate=args.rate or 1_000.0))
+            print(trials[-1].line(), flush=True)
+    for station in args.stations.split(",") if args.engine != "spark" else ():
         for queue in args.queues.split(","):
             rows, rate = LENGTH.get(station, USUAL)
             with tempfile.TemporaryDirectory(prefix="assay-soak-") as folder:

@@ -20,7 +20,7 @@ from tests.waiting import until
 
 STATIONS = ("connector", "bus", "writer", "jvm", "driver")
 NAMES = {"connector": "connector:flights", "bus": "bus", "writer": "writer", "jvm": "bridge.jvm", "registry": "registry",
-         "supervisor": "supervisor"}  # fmt: skip
+         "supervisor": "supervisor", "bridge": "bridge"}  # fmt: skip
 Say = Callable[[str], None]
 
 

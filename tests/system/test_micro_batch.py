@@ -9,19 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from core.crash import CRASHPOINTS
-from tests.system.site import Run, Site, flights, samples
+from tests.soak.streaming import STREAMING, deaths
+from tests.system.site import Site, flights, samples
 from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-STREAMING = ("--no-web", "--streaming", "--trigger-interval", "1 second")
-PLACES = [point for point in CRASHPOINTS if point.startswith(("engine.", "stream.", "staged."))]
-
-
-def read(run: Run, rows: int, what: str) -> None:
-    """Wait until so many records are committed."""
-    run.until(lambda books: books["read"] >= rows and not books["in_flight"], 400, what=what)
 
 
 def checkpoint(site: Site) -> Path:
@@ -30,13 +22,8 @@ def checkpoint(site: Site) -> Path:
 
 def test_a_death_at_any_step_of_a_micro_batch_costs_no_record(tmp_path: Path) -> None:
     """Of Spark's driver, of a task, of the writer; each once, and the stream goes on from the coverage."""
-    site, died = flights(tmp_path, 8_000, rate_limit=1_000), tmp_path / "died"
-    run = site.start(*STREAMING, ASSAY_CRASH=",".join(PLACES), ASSAY_CRASH_ONCE=str(died))
-    read(run, 8_000, "all is read")
-    assert run.stop(120) == 0, run.text()[-3000:]
-    assert sorted(mark.name for mark in died.iterdir()) == sorted(PLACES), "it came to all of them"
-    verdict = site.audit()
-    assert verdict.ok, verdict.as_dict()
+    trial = deaths(tmp_path, nth=1, rows=8_000, rate=1_000)
+    assert trial.ok, trial.line()
 
 
 def test_modes_in_turn_on_one_directory_lose_and_double_nothing(tmp_path: Path) -> None:
