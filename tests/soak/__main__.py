@@ -1,4 +1,4 @@
-"""``make soak``: every station killed ten times, for both kinds of queue, and micro-batches at every named step.
+"""``make soak``: every station killed ten times, for both kinds of queue, and micro-batches and aggregates at every named step.
 
 Prints a table; exit 1 on any loss.
 
@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.soak.aggregates import PLACES, deaths_there
 from tests.soak.kills import STATIONS, kill_loop
 from tests.soak.streaming import deaths
 
@@ -33,17 +34,23 @@ def main() -> int:
     parser.add_argument("--rate", type=float, help="rows a second")
     parser.add_argument(
         "--engine",
-        choices=("actors", "spark"),
-        help="only connectors' stations, or only micro-batches; else both",
+        choices=("actors", "spark", "aggregates"),
+        help="only connectors' stations, only micro-batches, or only aggregates; else all",
     )
-    parser.add_argument("--passes", type=int, default=5, help="micro-batches: deaths at each named step")
+    parser.add_argument(
+        "--passes", type=int, default=5, help="micro-batches, aggregates: deaths at each step"
+    )
     args = parser.parse_args()
     trials = []
-    for nth in range(1, args.passes + 1) if args.engine != "actors" else ():
+    for nth in range(1, args.passes + 1) if args.engine in {None, "spark"} else ():
         with tempfile.TemporaryDirectory(prefix="assay-soak-") as folder:
             trials.append(deaths(Path(folder), nth=nth, rows=12_000 * nth, rate=args.rate or 1_000.0))
             print(trials[-1].line(), flush=True)
-    for station in args.stations.split(",") if args.engine != "spark" else ():
+    for place in PLACES if args.engine in {None, "aggregates"} else ():
+        with tempfile.TemporaryDirectory(prefix="assay-soak-") as folder:
+            trials.append(deaths_there(Path(folder), place, args.passes))
+            print(trials[-1].line(), flush=True)
+    for station in args.stations.split(",") if args.engine in {None, "actors"} else ():
         for queue in args.queues.split(","):
             rows, rate = LENGTH.get(station, USUAL)
             with tempfile.TemporaryDirectory(prefix="assay-soak-") as folder:
