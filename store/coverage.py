@@ -107,15 +107,22 @@ def partition_codes(records: pa.RecordBatch) -> tuple[npt.NDArray[np.int64], lis
     return column.indices.to_numpy(zero_copy_only=False).astype(np.int64), column.dictionary.to_pylist()
 
 
-def _rows_by_partition(records: pa.RecordBatch) -> Iterable[tuple[str, Flags]]:
+def used_codes(codes: Ints) -> list[int]:
+    """The codes that occur, in order."""
+    found: list[int] = np.flatnonzero(np.bincount(codes)).tolist()
+    return found
+
+
+def _rows_by_partition(records: pa.RecordBatch) -> Iterable[tuple[str, Flags | slice]]:
     if not records.num_rows:
         return
     codes, names = partition_codes(records)
-    for code in np.unique(codes):
-        yield names[code], codes == code
+    used = used_codes(codes)
+    for code in used:
+        yield names[code], codes == code if len(used) > 1 else slice(None)
 
 
-def _bounds(records: pa.RecordBatch, rows: Flags) -> tuple[Ints, Ints]:
+def _bounds(records: pa.RecordBatch, rows: Flags | slice) -> tuple[Ints, Ints]:
     starts = records.column("ordinal").to_numpy()[rows]
     return starts, np.maximum(records.column("end").to_numpy()[rows], starts + 1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,9 +17,10 @@ import pyarrow.parquet as pq
 from core.crash import fault
 from core.frame import REASON, TIMESTAMP
 from core.tiers import MEASURES, Tier
-from store.coverage import Fresh, partition_codes
+from store.coverage import Fresh, partition_codes, used_codes
 from store.documents import Documents
 from store.layout import day_numbers, event_times
+from store.log import write_synced
 from store.manifest import Span
 
 ROW_GROUP = 131_072
@@ -62,15 +62,15 @@ class Sorted:
     end: Ints
     frame: Ints
     """Index into ``constants`` of each row."""
-    constants: pa.Table
+    constants: pa.RecordBatch
     """One row a frame: source, schema, rules, content type, arrival."""
     event_time: pa.Array
     """As read, not sorted; so are ``columns``."""
     columns: dict[str, pa.Array]
     order: Ints
     """Index into ``event_time`` and ``columns`` of each sorted row."""
-    names: pa.Array
-    """Partition names by rank."""
+    prefixes: pa.Array
+    """What ids begin with, ``<source>.<partition>.``, by rank."""
 
 
 @dataclass(slots=True)
@@ -132,7 +132,7 @@ def pieces(fresh: Sequence[Fresh], documents: Documents) -> list[Piece]:
     rows = Sorted(
         first.dataset, first.schema, documents, keys, rank[order], ordinal[order], end[order], frame[order],
         _constants(full), event_time, {name: _whole(table.column(name)) for name in _PARTS}, order,
-        pa.array([partition for _, partition in keys], pa.string()),
+        pa.array([f"{source}.{partition}." for source, partition in keys], pa.string()),
     )  # fmt: skip
     return list(_cut(rows, group, tier[order], day[order]))
 
@@ -147,13 +147,11 @@ def file_table(piece: Piece, commit: int, *, keep_raw: str) -> pa.Table:
     part = {name: piece.take(column) for name, column in of.columns.items()}
     constants = of.constants.take(pa.array(of.frame[rows]))
     source, ordinal = constants.column("source"), part["ordinal"]
+    prefix = of.prefixes.take(pa.array(of.rank[rows]))
     typed = piece.tier >= Tier.SILVER
     raw_kept = keep_raw == "all" or not typed
     common = [
-        pc.binary_join_element_wise(
-            _whole(source), of.names.take(pa.array(of.rank[rows])), ordinal.cast(pa.string()), "."
-        ),
-        ordinal, source, part["position"], piece.take(of.event_time),
+        pc.binary_join_element_wise(prefix, ordinal.cast(pa.string()), ""), ordinal, source, part["position"], piece.take(of.event_time),
         constants.column("arrived"), constants.column("schema"), constants.column("rules"), part["score"],
         *[part[measure] for measure in MEASURES], _reasons(part["reasons"]),
         pa.array(np.full(piece.rows, commit)), pa.nulls(piece.rows, pa.string()), pa.nulls(piece.rows, pa.int64()),
@@ -173,17 +171,14 @@ def write(path: Path, table: pa.Table) -> None:
     Raises:
         OSError: the directory refuses.
     """
+    sink = pa.BufferOutputStream()  # a file is small: its parts go to the disk in one piece
     with pq.ParquetWriter(
-        path, table.schema, compression=COMPRESSION, use_dictionary=_DICTIONARY,
+        sink, table.schema, compression=COMPRESSION, use_dictionary=_DICTIONARY,
         write_statistics=[name for name in table.schema.names if name not in _STATISTICS_OFF],
     ) as out:  # fmt: skip
         for start, stop in _source_runs(table):
             out.write_table(table.slice(start, stop - start), row_group_size=ROW_GROUP)
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    write_synced(path, sink.getvalue())
 
 
 _to_drop = 1 if fault("drop-one-row") else 0
@@ -201,7 +196,7 @@ def without_dropped(piece: Piece) -> Piece:
 def _ranks(full: Sequence[Fresh]) -> tuple[Ints, list[tuple[str, str]]]:
     """Each row's place among all (source, partition), and those in order."""
     coded = [(one.frame.header.source, *partition_codes(one.records)) for one in full]
-    keys = sorted({(source, names[code]) for source, codes, names in coded for code in np.unique(codes)})
+    keys = sorted({(source, names[code]) for source, codes, names in coded for code in used_codes(codes)})
     place = {key: at for at, key in enumerate(keys)}
     ranks = [
         np.array([place.get((source, name), -1) for name in names], dtype=np.int64)[codes]
@@ -216,6 +211,8 @@ def _order(tier: Ints, day: Ints, rank: Ints, ordinal: Ints) -> tuple[Ints, npt.
     file = tier * (int(days.max()) + 1) + days
     ranks = int(rank.max()) + 1
     key = file * ranks + rank
+    if (key[1:] >= key[:-1]).all() and ((ordinal[1:] >= ordinal[:-1]) | (key[1:] != key[:-1])).all():
+        return file, np.arange(len(file))
     small = key.astype(np.uint16) if int(key.max()) < 65_536 else key  # numpy sorts 16 bits by radix
     order = np.argsort(small, kind="stable")
     placed, sorted_key = ordinal[order], key[order]
@@ -231,9 +228,9 @@ def _cut(rows: Sorted, file: Ints, tier: Ints, day: Ints) -> Iterator[Piece]:
         yield Piece(rows, Tier(int(tier[start])), when.year, when.month, when.day, int(start), int(stop))
 
 
-def _constants(full: Sequence[Fresh]) -> pa.Table:
+def _constants(full: Sequence[Fresh]) -> pa.RecordBatch:
     headers = [one.frame.header for one in full]
-    return pa.table({
+    return pa.RecordBatch.from_pydict({
         "source": [header.source for header in headers],
         "schema": [header.schema for header in headers],
         "rules": [header.rules for header in headers],
