@@ -1,9 +1,12 @@
 """How long a commit takes: n benchmark events, all columns, four tiers, three days; staged, synced, manifested, renamed.
 
-    python -m bench.commit [--rows 10000 100000] [--runs 7] [--json]
+    python -m bench.commit [--rows 10000 100000] [--runs 7] [--bulk 1000000] [--json]
 
-The peer in the same run: pyarrow writing the same events, parsed by its own JSON reader, as partitioned parquet
-without ids, scores, reasons, raw bytes, fsync or a manifest (what a script would do).
+All commits of a measurement go into one data directory, one after the other, as a writer makes them. ``--bulk`` rows are
+committed in windows of the largest ``--rows`` (the writer cuts a window at 48 MiB of frames), for rows a second.
+
+The peer in the same run, in turn with ours: pyarrow writing the same events, parsed by its own JSON reader, as partitioned
+parquet without ids, scores, reasons, raw bytes, fsync or a manifest (what a script would do).
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.json
@@ -93,33 +97,103 @@ def _frame(raw: list[bytes], tiers: list[int], times: list[datetime], offset: in
     return Frame.unpack([bytes(part) for part in Frame(header, batch).pack()])
 
 
-def measured(work: Callable[[Path], Any], runs: int, where: Path | None) -> tuple[list[float], list[float]]:
-    """Wall and CPU milliseconds of each run, each in a fresh directory; one run before does not count."""
-    wall, cpu = [], []
-    for run in range(runs + 1):
-        root = Path(tempfile.mkdtemp(prefix="assay-commit-", dir=where))
-        try:
-            began, used = time.perf_counter(), time.process_time()
-            work(root)
-            if run:
-                wall.append((time.perf_counter() - began) * 1e3)
-                cpu.append((time.process_time() - used) * 1e3)
-        finally:
-            shutil.rmtree(root)
-    return wall, cpu
+def later(sent: list[Frame], run: int) -> list[Frame]:
+    """The same events again as if read further on: ordinals and covers are moved by ``run`` lengths of all of them."""
+    shift = run * sent[-1].header.covers[0][2]
+    moved = []
+    for frame in sent:
+        batch = frame.records
+        for name in ("ordinal", "end"):
+            values = pa.compute.add(batch.column(name), shift)
+            batch = batch.set_column(batch.schema.get_field_index(name), batch.schema.field(name), values)
+        covers = [(partition, start + shift, end + shift) for partition, start, end in frame.header.covers]
+        header = msgspec.structs.replace(frame.header, covers=covers)
+        moved.append(Frame.unpack([bytes(part) for part in Frame(header, batch).pack()]))
+    return moved
 
 
-def commit(sent: list[Frame]) -> Callable[[Path], None]:
-    """Ours, as the writer does it; the frames are decoded anew each time."""
-    plan = columns(SCHEMA)
-    packed = [[bytes(part) for part in frame.pack()] for frame in sent]
+class Ours:
+    """Commits as the writer makes them, into one data directory."""
 
-    def work(root: Path) -> None:
-        committer = Committer(Layout.of(root), lambda _dataset, _ref: plan)
-        committer.commit([Frame.unpack(parts) for parts in packed])
-        committer.close()
+    def __init__(self, sent: list[Frame], where: Path | None) -> None:
+        self._sent, self._runs = sent, 0
+        self._root = Path(tempfile.mkdtemp(prefix="assay-commit-", dir=where))
+        plan = columns(SCHEMA)
+        self._committer = Committer(Layout.of(self._root), lambda _dataset, _ref: plan)
 
-    return work
+    def once(self) -> tuple[float, float]:
+        """Wall and CPU milliseconds of one commit; its frames are decoded in it."""
+        frames = later(self._sent, self._runs)
+        self._runs += 1
+        wall, cpu = timed(lambda: self._committer.commit(frames))
+        return wall, cpu
+
+    def close(self) -> None:
+        """Remove all."""
+        self._committer.close()
+        shutil.rmtree(self._root)
+
+
+class Peer:
+    """A script's way: parse with Arrow's JSON reader, write by day."""
+
+    def __init__(self, sent: list[Frame], where: Path | None) -> None:
+        self._write, self._runs = peer(sent), 0
+        self._root = Path(tempfile.mkdtemp(prefix="assay-peer-", dir=where))
+
+    def once(self) -> tuple[float, float]:
+        """Wall and CPU milliseconds of one window."""
+        self._runs += 1
+        return timed(lambda: self._write(self._root / str(self._runs)))
+
+    def close(self) -> None:
+        """Remove all."""
+        shutil.rmtree(self._root)
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, float]:
+    """Wall and CPU milliseconds."""
+    began, used = time.perf_counter(), time.process_time()
+    work()
+    return (time.perf_counter() - began) * 1e3, (time.process_time() - used) * 1e3
+
+
+def measured(rows: int, runs: int, where: Path | None) -> dict[str, Any]:
+    """Ours and the peer in turn; the first run of each does not count."""
+    sent = frames(rows)
+    ours, other = Ours(sent, where), Peer(sent, where)
+    try:
+        found = [(ours.once(), other.once()) for _ in range(runs + 1)][1:]
+    finally:
+        ours.close()
+        other.close()
+    wall, cpu = [mine[0] for mine, _ in found], [mine[1] for mine, _ in found]
+    p50, p50_peer = statistics.median(wall), statistics.median(his[0] for _, his in found)
+    return {
+        "bench": "commit", "rows": rows, "p50_ms": round(p50, 1), "min_ms": round(min(wall), 1),
+        "max_ms": round(max(wall), 1), "cpu_us_a_row": round(statistics.median(cpu) * 1e3 / rows, 2),
+        "peer_p50_ms": round(p50_peer, 1), "ratio": round(p50 / p50_peer, 2), "runs": runs,
+        "load": round(os.getloadavg()[0], 1),
+    }  # fmt: skip
+
+
+def bulk(rows: int, window: int, where: Path | None) -> dict[str, Any]:
+    """Rows a second over many windows."""
+    sent = frames(window)
+    ours, other = Ours(sent, where), Peer(sent, where)
+    try:
+        ours.once(), other.once()
+        found = [(ours.once(), other.once()) for _ in range(max(1, rows // window))]
+    finally:
+        ours.close()
+        other.close()
+    took, took_peer = sum(mine[0] for mine, _ in found), sum(his[0] for _, his in found)
+    done = window * len(found)
+    return {
+        "bench": "commit", "rows": done, "commits": len(found), "rows_per_s": round(done / took * 1e3),
+        "cpu_us_a_row": round(sum(mine[1] for mine, _ in found) * 1e3 / done, 2),
+        "peer_rows_per_s": round(done / took_peer * 1e3), "load": round(os.getloadavg()[0], 1),
+    }  # fmt: skip
 
 
 def peer(sent: list[Frame]) -> Callable[[Path], None]:
@@ -145,20 +219,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--bulk", type=int, default=1_000_000, help="rows for the rate; 0: leave it out")
     parser.add_argument("--where", type=Path, default=None, help="directory to write in; the disk counts")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    found = []
-    for rows in args.rows:
-        sent = frames(rows)
-        wall, cpu = measured(commit(sent), args.runs, args.where)
-        other, _ = measured(peer(sent), args.runs, args.where)
-        p50, p50_peer = statistics.median(wall), statistics.median(other)
-        found.append({
-            "bench": "commit", "rows": rows, "p50_ms": round(p50, 1), "max_ms": round(max(wall), 1),
-            "cpu_us_a_row": round(statistics.median(cpu) * 1e3 / rows, 2), "peer_p50_ms": round(p50_peer, 1),
-            "ratio": round(p50 / p50_peer, 2), "runs": args.runs, "load": round(os.getloadavg()[0], 1),
-        })  # fmt: skip
+    found = [measured(rows, args.runs, args.where) for rows in args.rows]
+    if args.bulk:
+        found.append(bulk(args.bulk, max(args.rows), args.where))
     for one in found:
         print(json.dumps(one) if args.json else "  ".join(f"{key} {value}" for key, value in one.items()))
 
