@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -54,6 +55,13 @@ def _an_encoding(text: str) -> str:
         why = "is no known encoding; write one such as `utf-8`, `utf-16` or `latin-1`"
         raise PydanticCustomError("E101", "`{text}` {why}", {"text": text, "why": why}) from None
     return text
+
+
+def _a_metastore(text: str) -> str:
+    if all(re.fullmatch(r"thrift://[^/\s:@]+:\d{1,5}", one.strip()) for one in text.split(",")):
+        return text
+    why = "is no address of a metastore; write `thrift://host:9083`, several with commas between"
+    raise PydanticCustomError("E101", "`{text}` {why}", {"text": text, "why": why})
 
 
 Duration = Annotated[str, AfterValidator(_a_duration)]
@@ -384,8 +392,9 @@ class Hive(Model):
     database: str = Field(
         default="assay", pattern=r"^[a-z][a-z0-9_]{0,62}$", description="The database of the tables."
     )
-    metastore_uri: str | None = Field(
-        default=None, description="`thrift://host:port`; null: embedded Derby below the root."
+    metastore_uri: Annotated[str, AfterValidator(_a_metastore)] | None = Field(
+        default=None,
+        description="`thrift://host:port`, several with commas between; null: embedded Derby below the root.",
     )
 
 
@@ -398,7 +407,8 @@ class Spark(Model):
     shuffle_partitions: int = Field(default=4, gt=0, description="Parts that a shuffle makes.")
     checkpoint_dir: Path | None = Field(default=None, description="Of streams; null: below the root.")
     trigger_limit: Size = Field(
-        default="256 MB", description="What a source brings into one micro-batch, or one chunk of a batch, at most."
+        default="256 MB",
+        description="What a source brings into one micro-batch, or one chunk of a batch, at most.",
     )
     large: Size = Field(
         default="1 GB", description="`--engine auto`: files that are together this large are read by Spark."

@@ -137,6 +137,7 @@ class StatusBoard:
         elif kind == "bridge":
             self._stores["hive"] = {
                 "name": "hive", "state": message.get("state"), "waiting": message.get("waiting", 0),
+                **({"last_error": message["last_error"]} if message.get("last_error") else {}),
             }  # fmt: skip
 
         if "aggregates" in message:
@@ -197,5 +198,5 @@ class StatusBoard:
             return self.state
         ill = any(one["state"] in {"restarting", "failed"} for one in self._supervised.values())
         ill = ill or any(source["state"] in {"failed", "waiting"} for source in sources)
-        ill = ill or any(store["state"] in {"down", "degraded"} for store in self._stores.values())
+        ill = ill or any(store["state"] in {"down", "hanging", "degraded"} for store in self._stores.values())
         return "degraded" if ill else "running"

@@ -17,7 +17,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "stopped": ("off", "Stopped"), "disabled": ("off", "Off"), "off": ("off", "Off"), "standby": ("off", "Standby"),
     "waiting": ("warn", "Waiting"), "restarting": ("warn", "Restarting"), "throttled": ("warn", "Throttled"),
     "degraded": ("warn", "Degraded"), "catching-up": ("warn", "Catching up"), "absent": ("off", "Off"),
-    "refused": ("error", "Refused"), "failed": ("error", "Failed"), "down": ("error", "Down"), "dead": ("error", "Down"),
+    "hanging": ("error", "Hanging"), "refused": ("error", "Refused"), "failed": ("error", "Failed"), "down": ("error", "Down"), "dead": ("error", "Down"),
 }  # fmt: skip
 
 

@@ -70,6 +70,11 @@ ROWS = [
     pytest.param("a: &a [*a]\n" + GOOD, ["E102", "inside its own anchor"], id="07-alias-of-itself"),
     pytest.param("a: " + "[" * 100_000 + "\n", ["1:", "E102", "nested deeper"], id="07-deep"),
     pytest.param(
+        GOOD + "hive: {metastore_uri: localhost:9083}\n",
+        ["6:23", "E101", "thrift://host:9083"],
+        id="metastore",
+    ),
+    pytest.param(
         GOOD + "web: {port: abc}\n", ["6:13", "E101", "`web.port` is `abc`", "whole number"], id="08-port-abc"
     ),
     pytest.param(

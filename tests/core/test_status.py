@@ -76,6 +76,17 @@ def test_the_jvm_is_a_station_of_its_own():
     assert document["stores"] == [{"name": "hive", "state": "up", "waiting": 3}]
 
 
+def test_a_store_that_hangs_makes_the_run_degraded_and_says_why():
+    board = a_board()
+    error = {"code": "E723", "message": "E723 it takes connections but does not answer"}
+    board.take({"station": "bridge", "kind": "bridge", "state": "hanging", "waiting": 3, "last_error": error})
+
+    document = board.document()
+
+    assert document["stores"] == [{"name": "hive", "state": "hanging", "waiting": 3, "last_error": error}]
+    assert document["state"] == "degraded"
+
+
 def test_stored_counts_make_a_document_of_the_same_shape():
     stored = stored_document({"flights": Counts(read=2, gold=2), "old": Counts(read=1, bronze=1)}, [FLIGHTS])
 

@@ -41,7 +41,7 @@ async def test_metrics_have_the_promised_names(client, feed):
     assert "assay_ws_sockets 0" in text and "assay_build_info{" in text
 
 
-@pytest.mark.parametrize(("state", "told"), [("ready", 1), ("down", 0), ("off", None)])
+@pytest.mark.parametrize(("state", "told"), [("ready", 1), ("down", 0), ("hanging", 0), ("off", None)])
 async def test_store_that_is_switched_off_is_neither_up_nor_down(client, feed, state, told):
     feed.status({**a_document(), "stores": [{"name": "hive", "state": state, "waiting": 0}]})
     lines = [line for line in (await scrape(client)).splitlines() if line.startswith("assay_store_up{")]
