@@ -24,6 +24,8 @@ from store.reserving import Reservations
 from store.staged import StagedCommit, StagedFile
 from store.staging import stage
 
+THREADS = 3
+"""Files written at once: while one is synced, two cores have work."""
 ORDER_BROKEN = "fault-ack-before-commit"
 
 PlanOf = Callable[[str, str], Sequence[Column]]
@@ -49,7 +51,9 @@ class Committer:
     with the same frames.
     """
 
-    def __init__(self, layout: Layout, plan: PlanOf, *, keep_raw: str = "all", threads: int = 2) -> None:
+    def __init__(
+        self, layout: Layout, plan: PlanOf, *, keep_raw: str = "all", threads: int = THREADS
+    ) -> None:
         self.layout = layout
         self.log = CommitLog(layout.root)
         self.state = State()
