@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,9 +25,12 @@ from core.bus_messages import Filter
 from core.errors import AssayError
 from core.ledger import Counts
 from core.line import Endpoint, Line
-from core.redact import redact_value
+from core.redact import redact, redact_value
 from core.signals import Signal
 from core.status import StatusBoard
+
+if TYPE_CHECKING:
+    from actors.lineage import LineageFollower
 
 log = logging.getLogger("assay.driver")
 END_S = 75.0
@@ -58,6 +61,7 @@ class Driver:
         self._stopping = asyncio.Event()
         self._signals = 0
         self._line: Line | None = None
+        self._lineage: LineageFollower | None = None
         self.interrupted = False
         self.board = StatusBoard(
             mode=plan.mode,
@@ -81,6 +85,7 @@ class Driver:
             self.board.state = "done"
             return self.board.document(), {"errors": {}, "statistics": []}
         watching = [asyncio.create_task(self._listen()), asyncio.create_task(self._publish())]
+        await self._begin_lineage(watching)
         running = asyncio.create_task(self._run.run(on_death=self._supervisor_died))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -92,8 +97,10 @@ class Driver:
             for message in result["statistics"]:
                 self.board.take(message)
             self.board.state = "failed" if result["errors"] else "done"
-        except BaseException:
+            await self._end_lineage({name: error["message"] for name, error in result["errors"].items()})
+        except BaseException as error:
             self.board.state = "failed"
+            await self._end_lineage({"driver": redact(str(error)) or type(error).__name__})
             raise
         finally:
             for task in (*watching, stopping):
@@ -105,6 +112,30 @@ class Driver:
         document = self.board.document()
         self._show(document)
         return document, result
+
+    async def _begin_lineage(self, watching: list[asyncio.Task[None]]) -> None:
+        """Follow the log for OpenLineage, if that is asked for."""
+        if not self._plan.config.lineage.enabled:
+            return
+        from actors.lineage import LineageFollower
+
+        self._lineage = LineageFollower(self._plan.config, self._plan.root)
+        try:
+            await asyncio.to_thread(self._lineage.begin, self._plan.sources, _now_us())
+        except AssayError as error:  # said, and shown; the run itself needs none of it
+            log.error("%s; this run tells no lineage", error)
+            self._lineage = None
+            self.board.take({"station": "lineage", "kind": "lineage", "state": "down"})
+        else:
+            watching.append(asyncio.create_task(self._lineage.run()))
+
+    async def _end_lineage(self, errors: Mapping[str, str]) -> None:
+        """Say how the run ended; what cannot be said now is said by the next run."""
+        lineage, self._lineage = self._lineage, None
+        if lineage:
+            aborted = self._plan.mode == "batch" and self.stopping
+            await lineage.end({name: redact(why) for name, why in errors.items()}, _now_us(), aborted=aborted)
+            self.board.take(lineage.statistics())
 
     def stop(self) -> None:
         """End the run in order."""
@@ -158,6 +189,8 @@ class Driver:
         """Show five times a second, store every other time."""
         turn = 0
         while True:
+            if self._lineage:
+                self.board.take(self._lineage.statistics())
             document = self.board.document()
             self._show(document)
             if turn % 2 == 0:
@@ -190,6 +223,10 @@ async def open_line(plan: Plan, name: str) -> Line:
     line = Line(Endpoint(address=plan.bus_address), name)
     await line.open(timeout_s=1e6)
     return line
+
+
+def _now_us() -> int:
+    return int(time.time() * 1e6)
 
 
 def status_path(root: Path) -> Path:

@@ -201,6 +201,8 @@ def _remarks(document: Mapping[str, Any], result: Mapping[str, Any]) -> list[str
             lines.append(
                 f"aggregates: {store['waiting']} commits wait{why}; they are stored, and added by the next run"
             )
+        elif store["name"] == "lineage" and store["waiting"]:
+            lines.append(f"lineage: {store['waiting']} commits are not told yet; the next run tells them")
         elif store["waiting"]:
             lines.append(
                 f"{store['name']}: {store['waiting']} commits wait; they are stored, and registered by the next run"

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from config.aggregate import Aggregate
 from config.kafka import KafkaClient, Topics
+from config.lineage import Lineage
 from core.units import BadUnit, seconds, size_bytes
 
 
@@ -454,6 +455,7 @@ class Config(Model):
     bus: BusSettings = BusSettings()
     web: Web = Web()
     search: Search = Search()
+    lineage: Lineage = Lineage()
     logging: str | None = Field(
         default="config/logging_config.yml", description="A logging.config.dictConfig document."
     )

@@ -134,6 +134,10 @@ class StatusBoard:
                 "name": "files", "state": FILES.get(str(message.get("state")), "up"),
                 "waiting": int(message.get("waiting", 0)),
             }  # fmt: skip
+        elif kind == "lineage":
+            self._stores["lineage"] = {
+                "name": "lineage", "state": message.get("state"), "waiting": message.get("waiting", 0),
+            }  # fmt: skip
         elif kind == "bridge":
             self._stores["hive"] = {
                 "name": "hive", "state": message.get("state"), "waiting": message.get("waiting", 0),

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.audit.audit import TIERS, sample_inputs
+from tests.lineage.specification import faults
 from tests.system.site import CHECKOUT, SAMPLES, Run, Site, all_samples, end_all
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -42,6 +43,7 @@ class Batch:
 def batch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batch]:
     """The first run, with Hive."""
     site = all_samples(tmp_path_factory.mktemp("batch"), hive=True)
+    site.config["lineage"] = {"enabled": True}
     yield ran(site)
     end_all()
 
@@ -68,6 +70,18 @@ def test_every_source_is_read_and_the_books_balance(batch: Batch) -> None:
     assert batch.summary["ledger"]["imbalance"] == 0
 
 
+def test_the_run_and_every_commit_are_told_as_lineage(batch: Batch) -> None:
+    lines = (batch.site.data / "state" / "lineage.ndjson").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    running = [event for event in events if event["eventType"] == "RUNNING"]
+    given = [event["inputs"][0]["inputFacets"]["dataQualityMetrics"]["rowCount"] for event in running]
+    stored = [one["outputFacets"]["outputStatistics"]["rowCount"] for event in running for one in event["outputs"]]
+
+    assert [fault for event in events for fault in faults(event)] == []
+    assert [event["eventType"] for event in events[:8] + events[-8:]] == ["START"] * 8 + ["COMPLETE"] * 8
+    assert sum(given) == sum(stored) == sum(SOURCES.values())
+
+
 def test_the_last_object_of_the_summary_is_the_status_document(batch: Batch) -> None:
     document = batch.summary
     assert document.keys() == DOCUMENT
@@ -81,7 +95,7 @@ def test_the_last_object_of_the_summary_is_the_status_document(batch: Batch) -> 
     stations = {one["name"]: one for one in document["stations"]}
     assert stations.keys() == ACTORS | {"bridge.jvm"} | {f"connector:{name}" for name in SOURCES}
     assert all({"name", "state", "pid", "restarts"} <= one.keys() for one in stations.values())
-    assert {one["name"]: one["waiting"] for one in document["stores"]} == {"files": 0, "hive": 0}
+    assert {one["name"]: one["waiting"] for one in document["stores"]} == {"files": 0, "hive": 0, "lineage": 0}
 
 
 def test_the_closing_table_says_the_same(batch: Batch) -> None:
