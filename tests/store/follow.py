@@ -48,7 +48,8 @@ def killed_there(root: Path, points: list[str], times: int) -> list[str]:
         for number in range(times):
             shop.sell_some(30, days=4)
             shop.sell_some(10, days=4 + number, source="other")
-            code = follow(root, f"{point}:{1 + number % 2}")
+            passing = 1 + number % len(DEFINITIONS) if point != "aggregates.cursor" else 1  # once a step
+            code = follow(root, f"{point}:{passing}")
             found += [] if code == KILLED else [f"{point}: ended with {code}, it never came there"]
         found += [
             f"{point}: {table}" for table in (wrong(root) if follow(root) == 0 else ["it does not end"])
