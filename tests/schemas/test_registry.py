@@ -138,3 +138,13 @@ async def test_what_is_handed_out_travels_between_processes(registry: Registry):
     found = await registry.get("orders")
 
     assert pickle.loads(pickle.dumps(found)) == found
+
+
+async def test_a_field_of_another_type_begins_a_new_version_of_the_tables(registry: Registry):
+    await registry.register("orders", WIDER)
+    await registry.register(
+        "orders", ORDERS.replace(b'"qty": {"type": "integer"}', b'"qty": {"type": "string"}')
+    )
+
+    assert [(await registry.get("orders", version)).table for version in (1, 2, 3)] == [1, 1, 2]
+    assert (await registry.get("orders")).table == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,12 @@ from core.errors import StoreUnavailable
 from core.ledger import Counts
 from core.ranges import Ranges
 from core.tiers import Tier
+from schemas.columns import columns
+from store.commit import Committer
+from store.layout import Layout
 from store.log import CommitLog
 from tests.store.frames import DAY_US, NOON, Row, Sender, rows
-from tests.store.stores import a_committer, stored_rows, tables
+from tests.store.stores import SCHEMA, a_committer, stored_rows, tables
 
 
 def test_two_days_and_four_tiers_make_their_files(tmp_path: Path):
@@ -30,6 +34,18 @@ def test_two_days_and_four_tiers_make_their_files(tmp_path: Path):
     } | {f"rejected_orders/{day}4": 4}
     assert manifest.counts == {"orders": Counts(read=16, gold=4, silver=4, bronze=4, rejected=4)}
     assert sum(entry.rows for entry in manifest.files) == 16
+
+
+def test_a_further_version_of_a_table_has_a_directory_of_its_own_where_columns_are_typed(tmp_path: Path):
+    columns_of_v2 = [replace(one, table=2) for one in columns(SCHEMA)]
+    committer = Committer(Layout.of(tmp_path), lambda dataset, ref: columns_of_v2)
+    committer.recover()
+
+    committer.commit([Sender(schema="orders:2").frame([Row(10 * at, tier=Tier(at)) for at in range(4)])])
+
+    assert {path.partition("/")[0] for path in tables(tmp_path)} == {
+        "gold_orders.v2", "silver_orders.v2", "bronze_orders", "rejected_orders",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
