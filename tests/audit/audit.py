@@ -234,7 +234,8 @@ def table_files(
 ) -> Iterator[tuple[str, str, str, Path]]:
     """(tier, dataset, place in the table, file) of all that is committed, moved home or not."""
     for path in sorted(warehouse.glob("*_*/year=*/month=*/day=*/*.parquet")):
-        tier, _, dataset = path.relative_to(warehouse).parts[0].partition("_")
+        table = path.relative_to(warehouse).parts[0].partition(".")[0]  # `.v2`: another version of it
+        tier, _, dataset = table.partition("_")
         if tier in TIERS and "_by_" not in dataset:  # windows are no records
             yield tier, dataset, path.relative_to(warehouse).as_posix(), path
     for entry in sorted(_waiting(root), key=lambda entry: str(entry["path"])):
