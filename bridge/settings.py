@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from bridge.code import is_local
 from bridge.jars import jar_settings
 from config.models import Config
 
@@ -57,17 +58,18 @@ def spark_settings(root: Path, config: Config, *, working: bool = False) -> dict
         "spark.hadoop.hive.exec.local.scratchdir": str(scratch / "hive-local"),
         "spark.hadoop.hive.downloaded.resources.dir": str(scratch / "hive-resources"),
         **(_remote(hive.metastore_uri) if hive.metastore_uri else _embedded(root.absolute())),
-        **(_tasks() if working else {}),
+        **(_tasks(config.spark.master) if working else {}),
         **config.spark.conf,
         **jar_settings(config),
     }
 
 
-def _tasks() -> dict[str, str]:
-    """What Python in the tasks needs: this code, and as few starts as can be."""
+def _tasks(master: str) -> dict[str, str]:
+    """What Python in the tasks needs: this code (elsewhere than here it comes as a zip), and as few starts as can be."""
     return {
-        "spark.executorEnv.PYTHONPATH": str(CHECKOUT),
+        **({"spark.executorEnv.PYTHONPATH": str(CHECKOUT)} if is_local(master) else {}),
         "spark.python.worker.reuse": "true",
+        "spark.sql.streaming.stopTimeout": "10s",  # the default is for ever
         "spark.sql.adaptive.enabled": "false",  # nothing is shuffled
     }
 

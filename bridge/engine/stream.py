@@ -129,7 +129,8 @@ class Stream:
     def _end(self) -> None:
         if self._query is not None:
             with suppress(Exception):  # a JVM that is gone has no query
-                self._query.stop()
+                if self._query.isActive:
+                    self._query.stop()
 
     def _batch(self, frame: Any, batch_id: int) -> None:
         """One micro-batch; Spark calls it in a thread of its own."""

@@ -45,17 +45,17 @@ class Stage:
 def run(job: Job, reader: Reader, rows: Iterator[pa.RecordBatch], task: int) -> Outcome:
     """Read, judge and stage; errors are told, not raised, so that Spark does not try a hopeless task again."""
     outcome = Outcome(task=task)
-    work = _Work(job, outcome)
     try:
+        work = _Work(job, outcome)
         for found in reader(rows):
             if isinstance(found, Trouble):
                 outcome.troubles.append(found)
             else:
                 work.take(found)
         work.stage()
+        work.tell()
     except AssayError as error:
         outcome.failure = Failure.of(error)
-    work.tell()
     return outcome
 
 
