@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from bridge.code import code_zip, is_local
 from bridge.java import Java
 from bridge.jvm import Jvm
 from bridge.settings import spark_settings, write_start_files
@@ -104,6 +105,8 @@ class Session:
         finally:
             del os.environ["PYSPARK_GATEWAY_PORT"], os.environ["PYSPARK_GATEWAY_SECRET"]
         context = SparkContext(conf=SparkConf(_jvm=self._gateway.jvm), gateway=self._gateway)
+        if self._working and not is_local(self._config.spark.master):
+            context.addPyFile(str(code_zip(self._scratch / "code")))
         self._spark = SparkSession(context)
 
     @property

@@ -6,12 +6,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from bridge.code import is_local
+from bridge.code import CHECKOUT, is_local
 from bridge.jars import jar_settings
 from config.models import Config
 
 LOG_SIZE = "5MB"
-CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def warehouse_of(root: Path, config: Config) -> str:

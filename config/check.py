@@ -59,6 +59,8 @@ def ignored(document: Document, data: dict[str, Any]) -> list[Fault]:
         for key in NOT_YET
         if isinstance(dataset, dict) and dataset.get(key)
     ]
+    if _mapping(data, "spark").get("cache"):
+        spots.append(("spark", "cache"))
     if _mapping(data, "search").get("enabled") is True:
         spots.append(("search", "enabled"))
     file = document.places.file

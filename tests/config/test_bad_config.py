@@ -326,3 +326,6 @@ def test_settings_without_effect_are_said(tmp_path, monkeypatch, caplog):
     load(write(tmp_path, with_dataset("derive: {speed: distance / air_time}")), env={})
 
     assert "assay.yml:6:5: E121 `datasets.flights.derive` has no effect" in caplog.text
+    caplog.clear()
+    load(write(tmp_path, GOOD + "spark: {cache: [gold_flights]}\n"), env={})
+    assert "E121 `spark.cache` has no effect" in caplog.text
