@@ -157,7 +157,7 @@ def _tombstone() -> Reason:
 def _positions(part: pa.RecordBatch, mark: Mark) -> pa.Array:
     """``{"topic":…,"partition":0,"offset":17,"timestamp":…}``, with key and headers where records have them.
 
-    Cost: 0.3 µs a record whose key is plain text, 3 µs with headers.
+    Cost (the whole batch): 0.25 µs a record whose key is plain text, 1.2 µs with a header.
     """
     head = f'{{"topic":{json_text(mark["topic"])},"partition":{mark["partition"]},"offset":'
     columns = [pa.scalar(head), part.column("offset").cast(pa.string()), *_times(part)]

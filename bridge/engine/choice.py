@@ -17,6 +17,9 @@ from core.units import size_bytes
 
 Engine = Literal["actors", "spark"]
 
+ENDLESS = frozenset({"kafka"})
+"""Kinds that only micro-batches read: there is no end to read up to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -73,7 +76,7 @@ class _Asked:
             return _by_actors(name, kind, "event mode")
         if self.wanted == "actors":
             return _by_actors(name, kind, "`--engine actors`")
-        if kind not in KINDS:
+        if kind not in KINDS or kind in ENDLESS:
             return _by_actors(name, kind, f"Spark does not read `{kind}` in batch runs")
         if self.wanted == "spark":
             return Choice("spark", "`--engine spark`")
