@@ -321,6 +321,8 @@ class Bridge:
                 self._touched |= tables.days_of(manifests)
                 await self._describe(tables)
                 await self._move(visible)
+            elif tables.away:
+                await self._in_spark(tables.come_home)
             elif self._unsure:
                 await self._in_spark(tables.confirm)
                 self._unsure = False

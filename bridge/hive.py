@@ -228,7 +228,7 @@ class Tables:
         Raises:
             StoreUnavailable: the metastore does not answer; nothing more is visible than before.
         """
-        self._come_home()
+        self.come_home()
         ready = _whole(manifests, Path(self._warehouse))
         if not ready:
             return self.visible
@@ -329,7 +329,17 @@ class Tables:
         # Registering a partition makes its directory: where that was refused, wait until the file comes home.
         return file.place == "warehouse" or (Path(self._warehouse) / file.path).parent.is_dir()
 
-    def _come_home(self) -> None:
+    @property
+    def away(self) -> bool:
+        """Whether partitions wait for files that lie in the fallback."""
+        return bool(self._later)
+
+    def come_home(self) -> None:
+        """Register partitions whose files have come home from the fallback.
+
+        Raises:
+            StoreUnavailable: the metastore does not answer.
+        """
         home = {(name, day) for name, day in self._later if day in days_on_disk(self._location(name))}
         for name, day in home:
             self._add(name, {day})

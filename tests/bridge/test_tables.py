@@ -189,6 +189,26 @@ def test_a_commit_with_a_file_still_in_staging_waits(hive):
     assert one(spy, f"SELECT count(*) FROM {name}.gold_orders") == 7
 
 
+def test_a_tier_in_the_fallback_is_registered_once_it_came_home_and_the_others_flow(hive):
+    tables, spy, commits, name = hive
+    fallback = commits.root / "fallback"
+    manifest = commits.add(days(2), tiers=("gold", "bronze"), fallback=fallback)
+
+    assert tables.register([manifest]) == 1
+    assert one(spy, f"SELECT count(*) FROM {name}.bronze_orders") == 2
+    assert one(spy, f"SELECT count(*) FROM {name}.gold_orders") == 0 and tables.away
+
+    for file in manifest.files:
+        if file.place == "fallback":
+            (commits.warehouse / file.path).parent.mkdir(parents=True)
+            (fallback / file.staged).replace(commits.warehouse / file.path)
+    for _ in range(2):
+        tables.come_home()
+
+    assert one(spy, f"SELECT count(*) FROM {name}.gold_orders") == 2 and not tables.away
+    assert len(spy.session.rows(f"SHOW PARTITIONS {name}.gold_orders_files")) == 2
+
+
 def test_another_session_never_sees_a_part_of_a_commit(hive):
     """A reader looks after every rename and around every statement: all of a commit, in all views, or nothing."""
     tables, spy, commits, name = hive
