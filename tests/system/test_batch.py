@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
+from actors.aggregates import definition_of
+from config.aggregate import Aggregate
+from schemas.columns import columns
 from tests.audit.audit import TIERS, sample_inputs
 from tests.lineage.specification import faults
+from tests.store.windows import expected, stored
 from tests.system.site import CHECKOUT, SAMPLES, Run, Site, all_samples, end_all
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -95,7 +100,9 @@ def test_the_last_object_of_the_summary_is_the_status_document(batch: Batch) -> 
     stations = {one["name"]: one for one in document["stations"]}
     assert stations.keys() == ACTORS | {"bridge.jvm"} | {f"connector:{name}" for name in SOURCES}
     assert all({"name", "state", "pid", "restarts"} <= one.keys() for one in stations.values())
-    assert {one["name"]: one["waiting"] for one in document["stores"]} == {"files": 0, "hive": 0, "lineage": 0}
+    assert {one["name"]: one["waiting"] for one in document["stores"]} == {
+        "files": 0, "hive": 0, "aggregates": 0, "lineage": 0,
+    }  # fmt: skip
 
 
 def test_the_closing_table_says_the_same(batch: Batch) -> None:
@@ -116,26 +123,44 @@ def test_the_auditor_finds_every_record_once_with_its_own_bytes(batch: Batch) ->
     assert verdict.compared_bytes == sum(SOURCES.values())
 
 
+def test_the_windows_of_flights_are_what_plain_python_makes_of_gold(batch: Batch) -> None:
+    settings = batch.site.config["datasets"]["flights"]["aggregates"][0]
+    schema = json.loads((CHECKOUT / "schemas" / "flights.json").read_bytes())
+    definition = definition_of("flights", Aggregate(**settings), columns(schema))
+    wanted = ["assay_event_time", "carrier", "dep_delay", "distance"]
+    files = (path for path in batch.site.parquet() if path.parts[-5] == "gold_flights")
+    rows = [row for path in files for row in pq.ParquetFile(path).read(wanted).to_pylist()]
+
+    found = stored(batch.site.data, definition)
+
+    assert found == expected(definition, rows)
+    assert sum(one["flights"] for one in found.values()) == tiers(batch.summary)["flights"][0]
+
+
 def test_a_second_run_reads_nothing_and_hive_has_the_numbers_of_the_first(batch: Batch) -> None:
     again = ran(batch.site)
     assert again.code == 0, again.run.text()[-3000:]
     assert set(again.summary["run"].values()) == {0}
     assert tiers(again.summary) == tiers(batch.summary)
-    assert hive_counts(batch.site.data, batch.summary) == tiers(batch.summary)
+    counts, in_windows = hive_counts(batch.site.data, batch.summary)
+    assert counts == tiers(batch.summary)
+    assert in_windows == tiers(batch.summary)["flights"][0]
 
 
-def hive_counts(data: Path, document: dict[str, Any]) -> dict[str, list[int]]:
-    """What a new process finds in the views, through the metastore."""
+def hive_counts(data: Path, document: dict[str, Any]) -> tuple[dict[str, list[int]], int]:
+    """What a new process finds in the views, through the metastore; and the flights in the windows of days."""
     one_view = "(SELECT count(*) FROM assay.{tier}_{dataset}) AS {name}__{tier}"
-    columns = [
+    views = [
         one_view.format(tier=tier, dataset=one["dataset"], name=one["name"])
         for one in document["sources"]
         for tier in TIERS
     ]
+    views.append("(SELECT sum(flights) FROM assay.gold_flights_by_day) AS in_windows")
     said = subprocess.run(
-        [sys.executable, "-m", "bridge.shell", "--data-dir", str(data), "--json", f"SELECT {', '.join(columns)}"],
+        [sys.executable, "-m", "bridge.shell", "--data-dir", str(data), "--json", f"SELECT {', '.join(views)}"],
         cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert said.returncode == 0, said.stderr[-3000:]
     found = json.loads(said.stdout)
-    return {one["name"]: [found[f"{one['name']}__{tier}"] for tier in TIERS] for one in document["sources"]}
+    counts = {one["name"]: [found[f"{one['name']}__{tier}"] for tier in TIERS] for one in document["sources"]}
+    return counts, found["in_windows"]
