@@ -17,6 +17,7 @@ from core.span import Span
 KINDS = {
     "file": "bridge.engine.files",
     "jdbc": "bridge.engine.jdbc",
+    "hive_table": "bridge.engine.hive_source",
     "kafka": "bridge.engine.kafka",
 }
 """Type of a source's settings -> the module of its kind. Loaded when first used."""

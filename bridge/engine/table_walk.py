@@ -109,13 +109,12 @@ class TableWalk:
 
     def cut(self, gaps: Sequence[Range], rows: int) -> None:
         """Make ranges of what ``begin`` found, which holds about so many rows."""
-        pieces, limits = -(-rows // self._limits.range_rows) or 1, self._limits
+        limits, wide = self._limits, sum(high - low for low, high in gaps)
         below = [gap for gap in gaps if gap[1] <= 0] if self.by_key else []
-        above = gaps[len(below) :]
-        self._left = [
-            piece for side in (below, above)
-            for piece in cut_between(side, pieces, limits.lower, limits.upper, bridging=self.by_key)
-        ]  # fmt: skip
+        self._left = []
+        for side in (below, gaps[len(below) :]):
+            pieces = -(-rows * sum(high - low for low, high in side) // (wide * limits.range_rows))
+            self._left += cut_between(side, pieces, limits.lower, limits.upper, bridging=self.by_key)
 
     @property
     def left(self) -> int:

@@ -16,7 +16,7 @@ from core.errors import AssayError
 from core.span import Span
 from tests.bridge.engine.tables import TableDirectory
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROWS = "SELECT id, concat('n', id) AS name, id * 1.10BD AS qty, timestamp '2026-11-19 00:00:00' + id * interval '1' minute AS at"
 

@@ -19,7 +19,7 @@ from tests.bridge.engine.tables import TableDirectory
 from tests.services.mariadb import MariaDb
 from tests.services.postgres import Postgres
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 POSTGRES_THINGS = """
 CREATE TABLE things (id bigint PRIMARY KEY, name text, qty numeric, at timestamptz, day date);
