@@ -259,7 +259,7 @@ class Reading:
             chunks = Chunks(
                 self._engine.job(request), kind, self, request.attachment.resume, rows_in=self._rows_in, wait=self._wait
             )  # fmt: skip
-            self._look()
+            self._count()
             if following is not None:
                 self._stream = Stream(
                     request.source, chunks, following, folder=given.checkpoint, trigger_s=plan.trigger_s,
@@ -268,9 +268,10 @@ class Reading:
                 if not self._stopping.is_set():
                     self._stream.run(session.spark)
             else:
+                self._look()
                 self._in_chunks(session, chunks, kind, given.limit_bytes, rate)
         finally:
-            self._look()
+            self._count()
             kind.close()
 
     def _in_chunks(
@@ -317,10 +318,13 @@ class Reading:
             ), self._loop)  # fmt: skip
 
     def _look(self) -> None:
+        """The source was asked and is there."""
+        self._count(state="running")
+
+    def _count(self, **more: Any) -> None:
         """The source's own numbers, taken here: the loop never waits for a disk."""
         if self._kind is not None:
-            numbers = self._kind.statistics()
-            self._note(source=numbers, state="running")
+            self._note(source=self._kind.statistics(), **more)
 
     def _note(self, **changes: Any) -> None:
         with self._lock:

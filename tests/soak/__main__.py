@@ -1,4 +1,5 @@
-"""``make soak``: every station killed ten times, for both kinds of queue, and micro-batches and aggregates at every named step.
+"""``make soak``: every station killed ten times, for both kinds of queue and for a Kafka topic; micro-batches and aggregates
+killed at every named step.
 
 Prints a table; exit 1 on any loss.
 
@@ -15,6 +16,7 @@ from pathlib import Path
 from tests.soak.aggregates import PLACES, deaths_there
 from tests.soak.kills import STATIONS, kill_loop
 from tests.soak.streaming import deaths
+from tests.soak.topics import kill_topic
 
 #: Rows and rows a second of a trial. A JVM takes its time to start, so ten kills of it need a longer run.
 LENGTH: dict[str, tuple[int, float]] = {"jvm": (200_000, 1_000)}
@@ -34,8 +36,8 @@ def main() -> int:
     parser.add_argument("--rate", type=float, help="rows a second")
     parser.add_argument(
         "--engine",
-        choices=("actors", "spark", "aggregates"),
-        help="only connectors' stations, only micro-batches, or only aggregates; else all",
+        choices=("actors", "spark", "aggregates", "kafka"),
+        help="only connectors' stations, only micro-batches, only aggregates, or only a Kafka topic; else all",
     )
     parser.add_argument(
         "--passes", type=int, default=5, help="micro-batches, aggregates: deaths at each step"
@@ -49,6 +51,10 @@ def main() -> int:
     for place in PLACES if args.engine in {None, "aggregates"} else ():
         with tempfile.TemporaryDirectory(prefix="assay-soak-") as folder:
             trials.append(deaths_there(Path(folder), place, args.passes))
+            print(trials[-1].line(), flush=True)
+    for stations in ("driver", "jvm+writer+bridge") if args.engine in {None, "kafka"} else ():
+        with tempfile.TemporaryDirectory(prefix="assay-soak-") as folder:
+            trials.append(kill_topic(Path(folder), stations, kills=args.kills, seed=args.seed))
             print(trials[-1].line(), flush=True)
     for station in args.stations.split(",") if args.engine in {None, "actors"} else ():
         for queue in args.queues.split(","):
