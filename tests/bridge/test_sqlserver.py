@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from tests.services.metastore import CHECKOUT, Metastore
 from tests.services.postgres import free_port
 from tests.waiting import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 DATABASE = "through_sql"
 
 
@@ -63,7 +64,7 @@ def server(tmp_path: Path, metastore: Metastore, warehouse: Path):
             cwd=CHECKOUT, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
     try:
-        until(lambda: answers(process, port, log), timeout_s=120, what="the server listens")
+        until(lambda: answers(process, port, log), timeout_s=240, what="the server listens")
         yield port
     finally:
         process.kill()
@@ -87,14 +88,15 @@ def test_beeline_counts_what_was_registered_and_is_told_how_large_it_is(server: 
 
     done = subprocess.run(
         [f"{spark_home()}/bin/beeline", "-u", address, "--silent=true", "--outputformat=tsv2", *words],
-        capture_output=True, text=True, timeout=180, check=False, env={**os.environ, "JAVA_HOME": str(find_java().home)},
+        capture_output=True, text=True, timeout=400, check=False, env={**os.environ, "JAVA_HOME": str(find_java().home)},
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    said = [line.split("\t") for line in done.stdout.splitlines()]
+    prompt = re.compile(r"^0: jdbc:\S+> ")
+    said = [prompt.sub("", line).split("\t") for line in done.stdout.splitlines()]
     described = {row[0].strip(): row[1].strip() for row in said if len(row) > 1}
-    assert ["count(1)"] in said and said[said.index(["count(1)"]) + 1] == ["8"]
-    assert said[-1] == ["1"]
+    assert said[said.index(["count(1)"]) + 1] == ["8"], said[:5]
+    assert said[said.index(["last_commit"]) + 1] == ["1"]
     assert described["Type"] == "EXTERNAL" and described["Statistics"].endswith(" bytes, 8 rows")
     assert (
         "assay.lineage" in described["Table Properties"]
