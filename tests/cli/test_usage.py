@@ -22,13 +22,20 @@ WRONG = [
     pytest.param("--event-mode --web-only", "E120", "conflict", id="22-event-mode-with-web-only"),
     pytest.param("--streaming --event-mode --web-only", "E120", "conflict", id="22-all-three"),
     pytest.param("--web-only --no-web", "E120", "conflict", id="page-only-without-page"),
-    pytest.param("--streaming --engine actors", "E120", "`--streaming --event-mode`", id="micro-batch-by-actors"),
+    pytest.param(
+        "--streaming --engine actors", "E120", "`--streaming --event-mode`", id="micro-batch-by-actors"
+    ),
     pytest.param("--streaming --event-mode --engine spark", "E120", "reads by actors", id="events-by-spark"),
     pytest.param(
-        "--streaming --event-mode --trigger-interval 5s", "E120", "leave one of them out", id="trigger-of-events"
+        "--streaming --event-mode --trigger-interval 5s",
+        "E120",
+        "leave one of them out",
+        id="trigger-of-events",
     ),
     pytest.param("--streaming --trigger-interval 5parsecs", "E120", "min (minutes)", id="11-trigger-unit"),
-    pytest.param("--streaming --trigger-interval '10 parsecs'", "E120", "`parsecs`", id="11-trigger-unit-apart"),
+    pytest.param(
+        "--streaming --trigger-interval '10 parsecs'", "E120", "`parsecs`", id="11-trigger-unit-apart"
+    ),
     pytest.param("--streaming --trigger-interval 0", "E120", "has no unit", id="11-trigger-nothing"),
     pytest.param("--streaming --trigger-interval '0 seconds'", "E120", "more than 0", id="11-trigger-zero"),
     pytest.param("--port abc", "E120", "`abc` is no port", id="08-port-flag"),

@@ -80,7 +80,9 @@ def test_the_run_and_every_commit_are_told_as_lineage(batch: Batch) -> None:
     events = [json.loads(line) for line in lines]
     running = [event for event in events if event["eventType"] == "RUNNING"]
     given = [event["inputs"][0]["inputFacets"]["dataQualityMetrics"]["rowCount"] for event in running]
-    stored = [one["outputFacets"]["outputStatistics"]["rowCount"] for event in running for one in event["outputs"]]
+    stored = [
+        one["outputFacets"]["outputStatistics"]["rowCount"] for event in running for one in event["outputs"]
+    ]
 
     assert [fault for event in events for fault in faults(event)] == []
     assert [event["eventType"] for event in events[:8] + events[-8:]] == ["START"] * 8 + ["COMPLETE"] * 8
