@@ -24,7 +24,7 @@ from bench.figure import Figure, table
 from bench.program import OUT, running, stored_rows, write_config
 
 EVENTS, RUNS, RATIO = 1_200_000, 3, 1.5
-CHUNKS = 8
+CHUNKS = 4
 
 
 async def measure(source: Path, count: int) -> dict[str, float]:
