@@ -245,7 +245,6 @@ class Reading:
         plan = self._engine.plan
         given = self._engine.given(request.source, lambda one: self._engine.say(one, self._loop))
         given = replace(given, spark=session.spark)
-        given = replace(given, spark=session.spark)
         rate = given.settings.rate_limit
         streaming = plan.mode != "batch"
         if rate is not None:
