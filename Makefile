@@ -41,7 +41,7 @@ services: ## System parts and jars that tests need: Java, a browser, databases, 
 	@bash tests/services/install.sh
 
 soak: setup services ## Matrices and repeats: kills of every station, ten times each
-	@$(PY) -m tests.soak
+	@$(PY) -m pytest -q -m soak && $(PY) -m tests.soak
 
 lock: ## Pin requirements.in to requirements.txt (versions and hashes)
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install -q uv && build/lock/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 requirements.in -o requirements.txt

@@ -73,6 +73,7 @@ def alive(pid):
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.soak  # `tests/system/test_kills.py` kills the JVM of a whole program in every run of the tests
 async def test_a_killed_jvm_comes_back_and_a_new_process_counts_every_row(tmp_path):
     """Commits before the session, a kill while registrations wait, commits meanwhile: each row once, then no JVM."""
     line, commits = Line(), Commits(tmp_path, a_plan())

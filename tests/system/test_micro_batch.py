@@ -26,6 +26,7 @@ def test_a_death_at_any_step_of_a_micro_batch_costs_no_record(tmp_path: Path) ->
     assert trial.ok, trial.line()
 
 
+@pytest.mark.soak
 def test_modes_in_turn_on_one_directory_lose_and_double_nothing(tmp_path: Path) -> None:
     """Event, micro-batches whose checkpoint then loses its last commit, the JVM killed, a batch on Spark."""
     site = flights(tmp_path, 20_000, rate_limit=1_000)
