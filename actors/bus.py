@@ -17,6 +17,7 @@ import shutil
 import stat
 import time
 import uuid
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +46,8 @@ AWAY_S = 60.0
 """A lossless subscriber that is silent for longer is ended."""
 LOSSY_AWAY_S = 10.0
 TICK_S = 0.25
+UNHEARD = 200
+"""Signals kept until the first who wants any comes."""
 EARLY_S = 2.0
 """What the bus found at its start is said once its subscribers are back."""
 
@@ -93,6 +96,7 @@ class Bus:
         self._pending: list[tuple[bytes, Item]] = []
         self._due = asyncio.Event()
         self._early: list[Signal] = []
+        self._unheard: deque[Item] | None = deque(maxlen=UNHEARD)
         self._kept: dict[str, bytes] = {}
         self._topics = Topics()
         self._stop = asyncio.Event()
@@ -246,9 +250,15 @@ class Bus:
 
     def _route(self, item: Item) -> None:
         self._numbers.routed(item.number)
+        wanted = False
         for subscriber in list(self._subscribers.values()):
             if wants(subscriber.asked.wanted, item):
+                wanted = True
                 subscriber.offer(item)
+        if item.kind == "signal" and wanted:
+            self._unheard = None
+        elif item.kind == "signal" and self._unheard is not None:
+            self._unheard.append(item)
         item.header = None  # nobody needs it any more, and it is the larger part of a small item
 
     def _send(self, peer: bytes, parts: list[Any]) -> bool:
@@ -272,11 +282,20 @@ class Bus:
         self._subscribers[asked.id] = known
         self._send(peer, [words.encode(words.Subscribed(asked.id, resumed))])
         known.pump()
+        self._catch_up(known)
         for topic, body in self._kept.items():
             item = Item("post", topic, 0, self._topics.seqs.get(topic, 0), len(body), [body])
             if wants(asked.wanted, item):
                 item.number = self._numbers.small()
                 known.offer(item)
+
+    def _catch_up(self, first: Subscriber) -> None:
+        """Signals said before anybody heard any, for the first who hears them: a run's driver may come up late."""
+        missed = [item for item in self._unheard or () if wants(first.asked.wanted, item)]
+        for item in missed:
+            first.offer(item)
+        if missed:
+            self._unheard = None
 
     def _of_that_name(self, asked: words.Subscribe) -> Subscriber | None:
         """A lossless subscriber of the same name whose process has died, or is told that it was replaced."""

@@ -61,6 +61,7 @@ class Driver:
         self._stopping = asyncio.Event()
         self._signals = 0
         self._line: Line | None = None
+        self._listening: asyncio.Task[None] | None = None
         self._lineage: LineageFollower | None = None
         self.interrupted = False
         self.board = StatusBoard(
@@ -71,9 +72,10 @@ class Driver:
         )
 
     def begin(self) -> None:
-        """Let the first stations' processes come up; ``run`` then waits for them. Ray is there already."""
+        """Let the first stations' processes come up, and hear them; ``run`` then waits for them. Ray is there already."""
         if not self.stopping:
             self._run.begin()
+            self._listening = asyncio.create_task(self._listen())
 
     async def run(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Run until over or stopped.
@@ -84,7 +86,8 @@ class Driver:
         if self.stopping:  # asked to end while Ray was starting
             self.board.state = "done"
             return self.board.document(), {"errors": {}, "statistics": []}
-        watching = [asyncio.create_task(self._listen()), asyncio.create_task(self._publish())]
+        listening = self._listening or asyncio.create_task(self._listen())
+        watching = [listening, asyncio.create_task(self._publish())]
         await self._begin_lineage(watching)
         running = asyncio.create_task(self._run.run(on_death=self._supervisor_died))
         stopping = asyncio.create_task(self._stopping.wait())

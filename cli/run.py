@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,10 @@ async def _drive(args: argparse.Namespace, plan: Any, stored: Mapping[str, Count
         driver.watch_signals()  # again: Ray has set its own handlers, which would end the run with a crash
         driver.begin()
         if listener:
-            from cli.page import Page  # while the stations' processes come up
+            await asyncio.to_thread(
+                import_module, "cli.page"
+            )  # takes a second, in which stations are heard already
+            from cli.page import Page
 
             page = await Page.open(plan.config, feed, listener)
         document, result = await driver.run()

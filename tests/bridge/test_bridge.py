@@ -136,6 +136,7 @@ def a_process(root, **environ):
             process.kill()
 
 
+@pytest.mark.soak  # `tests/system/test_crash_points.py` has this death in a whole program
 def test_no_jvm_outlives_its_process_and_a_crash_while_registering_is_repeated(tmp_path):
     """The process dies after the partitions are there and before the commit may be seen."""
     commits = Commits(tmp_path, a_plan())

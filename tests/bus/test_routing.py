@@ -95,3 +95,18 @@ async def test_who_comes_late_hears_the_last_settlement(tmp_path):
         reader = await late.subscribe(Filter("settled.flights"))
 
         assert [item.body for item in await take(reader, 1)] == [b"2"]
+
+
+async def test_signals_that_nobody_heard_wait_for_the_first_who_listens(tmp_path):
+    async with a_bus(tmp_path) as bus, a_line(bus) as line:
+        for number in range(3):
+            await line.say(signal("assay.source.started", "x", str(number), source="/s"))
+        first = await line.subscribe(Filter("system"))
+        assert [item.signal.data["message"] for item in await take(first, 3)] == ["0", "1", "2"]
+
+        await line.say(signal("assay.source.drained", "x", "3", source="/s"))
+        await take(first, 1)
+        second, last = await line.subscribe(Filter("system")), await line.subscribe(Filter("end"))
+        await line.post("end", b"")
+        await take(last, 1)
+        assert second.take_ready() is None, "what somebody heard is over"

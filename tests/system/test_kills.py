@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 @pytest.mark.parametrize(
     ("stations", "queue", "rows"),
     [
-        ("connector+bus+writer+registry+supervisor", "memory", 30_000),
-        ("connector+bus+writer", "disk", 18_000),
+        ("connector+bus+writer+registry+supervisor", "memory", 20_000),
+        ("connector+bus+writer", "disk", 15_000),
         ("driver", "memory", 6_000),
     ],
 )

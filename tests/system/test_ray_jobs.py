@@ -93,7 +93,7 @@ def test_an_event_mode_job_is_seen_heard_and_stopped(tmp_path: Path, head: Clust
     status = head.ray("job", "status", "events")
     assert "RUNNING" in status.stdout + status.stderr
     logs = head.ray("job", "logs", "events")
-    assert "flights: epoch 1" in logs.stdout
+    assert "flights: epoch 1" in logs.stdout, logs.stdout[-3000:]
     stopped = head.ray("job", "stop", "events")
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     until(lambda: head.job("events") in ENDED, 90, 0.5, what="the job ends")
