@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.site import SAMPLES, Run, flights
+from tests.system.site import Run, flights, samples
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -20,7 +20,7 @@ def stored(run: Run, rows: int, what: str) -> None:
 
 
 def test_what_happens_in_the_folder_happens_in_the_tables(tmp_path: Path) -> None:
-    lines = (SAMPLES / "samples" / "flights" / "flights.csv").read_bytes().splitlines(keepends=True)
+    lines = (samples() / "flights" / "flights.csv").read_bytes().splitlines(keepends=True)
     header, data = lines[0], lines[1:]
     site = flights(tmp_path, 1_000)
     site.config["sources"]["flights"] |= {"poll_interval_s": 0.2, "settle_s": 0.5}
