@@ -126,7 +126,7 @@ class StatusBoard:
             if key not in {"station", "kind", "source", "refused"}
         }
         if kind == "connector":
-            self._sources[message["source"]["name"]] = dict(message["source"])
+            self._hear(message)
         elif kind == "writer":
             self._refused = message.get("refused") or {}
             self._settle(message.get("settled") or {})
@@ -149,6 +149,14 @@ class StatusBoard:
             self._stores["aggregates"] = {
                 "name": "aggregates", **{key: kept[key] for key in ("state", "waiting", "late", "last_error")},
             }  # fmt: skip
+
+    def _hear(self, message: Mapping[str, Any]) -> None:
+        """A connector's books; before its first epoch it has none, and what was known of it stands."""
+        said = dict(message["source"])
+        known = self._sources.get(said["name"])
+        if known is not None and message.get("epoch") == 0:
+            said = {**known, **{name: said[name] for name in ("state", "last_error")}}
+        self._sources[said["name"]] = said
 
     def _settle(self, settled: Mapping[str, Mapping[str, int]]) -> None:
         """The writer's last word of a run: what is stored of sources that have ended and hear it no more."""

@@ -111,3 +111,24 @@ def test_a_writer_that_is_refused_takes_its_store_down_and_degrades_the_run():
         "degraded",
         "running",
     )
+
+
+def test_before_its_first_epoch_a_connector_takes_nothing_away():
+    """Its process is up and has not asked the writer yet: the counts of the data directory stand."""
+    board = a_board(Counts(read=100, gold=100))
+    source = source_object(FLIGHTS, Counts(), state="starting")
+    board.take(
+        {
+            "station": "connector:flights",
+            "kind": "connector",
+            "state": "starting",
+            "epoch": 0,
+            "source": source,
+        }
+    )
+
+    document = board.document()
+
+    assert document["sources"][0]["gold"] == document["ledger"]["read"] == 100
+    assert document["sources"][0]["state"] == "starting"
+    assert document["run"]["read"] == 0
