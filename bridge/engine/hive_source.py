@@ -16,6 +16,7 @@ from bridge.engine.kinds import Given
 from bridge.engine.rows import Shape, Stretch
 from bridge.engine.table_walk import TableWalk
 from bridge.engine.walk import Axis
+from bridge.engine.walking import Walking
 from bridge.engine.work import Kind, Trouble, Work
 from config.models import HiveTableSettings
 from core.batch import Resume
@@ -40,7 +41,7 @@ class _HiveTable:
         self._given = given
         self._settings: HiveTableSettings = given.settings
         self._spark = given.spark
-        self._rows_read = 0
+        self._read = 0
 
     def _open(self) -> list[tuple[str, str]]:
         """Columns and their types.
@@ -96,7 +97,7 @@ class _HiveTable:
         """See ``Kind``."""
 
 
-class HiveKeyKind(_HiveTable):
+class HiveKeyKind(_HiveTable, Walking):
     """See ``bridge.engine.work.Kind``. The ordinal is the key, as behind JDBC."""
 
     def restore(self, resume: Resume) -> None:
@@ -123,29 +124,6 @@ class HiveKeyKind(_HiveTable):
         self._walk = TableWalk(settings.table, self._axis, limits, by_key=True)
         self._walk.restore(resume)
         self._begun = False
-        self._rows = 0
-
-    def plan(self, limit_bytes: int) -> Work | None:
-        """See ``Kind``."""
-        if not self._begun:
-            self._begin()
-        stretches = self._walk.next()
-        return self._work(stretches) if stretches else None
-
-    def settle(
-        self, work: Work, troubles: Sequence[Trouble], parts: Sequence[StagedPart]
-    ) -> list[StagedPart]:
-        """See ``Kind``."""
-        return self._walk.settle(work.items, parts)
-
-    def committed(self, work: Work, parts: Sequence[StagedPart]) -> None:
-        """See ``Kind``."""
-        self._rows_read += sum(part.read for part in parts)
-
-    def statistics(self) -> SourceStatistics:
-        """See ``Kind``."""
-        left = max(0, self._rows - self._rows_read) if self._walk.left else 0
-        return SourceStatistics(lag_records=left, partitions=1, detail=f"{self._walk.left} ranges left")
 
     def _frame(self) -> Any:
         found = self._spark.table(self._settings.table)
@@ -155,7 +133,7 @@ class HiveKeyKind(_HiveTable):
         from pyspark.sql import functions as f
 
         key = f.col(_quoted(self._axis.column))
-        self._begun = True
+        self._begun, self._rows, self._read = True, 0, 0
         with self._translating():
             ((low, high, nulls),) = (
                 self._frame().agg(f.min(key), f.max(key), f.count_if(key.isNull())).collect()
@@ -251,7 +229,7 @@ class HiveFileKind(_HiveTable):
 
     def committed(self, work: Work, parts: Sequence[StagedPart]) -> None:
         """See ``Kind``."""
-        self._rows_read += sum(part.read for part in parts)
+        self._read += sum(part.read for part in parts)
 
     def statistics(self) -> SourceStatistics:
         """See ``Kind``."""

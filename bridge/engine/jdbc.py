@@ -12,13 +12,12 @@ from bridge.engine.kinds import Given
 from bridge.engine.rows import Shape, Stretch
 from bridge.engine.table_walk import Limits, TableWalk
 from bridge.engine.walk import Axis, Range
-from bridge.engine.work import Trouble, Work
+from bridge.engine.walking import Walking
+from bridge.engine.work import Work
 from config.models import JdbcSettings
 from core.batch import Resume
 from core.errors import ConfigError
-from core.ports import SourceStatistics
 from core.signals import signal
-from store.staged import StagedPart
 
 ROW_BYTES = 256
 """What a row is taken to weigh before any was seen."""
@@ -30,7 +29,7 @@ def batch(given: Given) -> JdbcKind:
     return JdbcKind(given)
 
 
-class JdbcKind:
+class JdbcKind(Walking):
     """See ``bridge.engine.work.Kind``. Made anew for each epoch."""
 
     def __init__(self, given: Given) -> None:
@@ -38,8 +37,6 @@ class JdbcKind:
         self._given, self._settings = given, settings
         self._what = f"table `{settings.table}`" if settings.table else "the query"
         self._database: Database | None = None
-        self._begun = False
-        self._rows = self._read = 0
 
     def restore(self, resume: Resume) -> None:
         """See ``Kind``: connect, look at the columns, know what is done.
@@ -71,30 +68,6 @@ class JdbcKind:
         self._walk.restore(resume)
         self._begun = False
 
-    def plan(self, limit_bytes: int) -> Work | None:
-        """See ``Kind``. The first call looks for the bounds."""
-        if not self._begun:
-            self._begin(limit_bytes)
-        stretches = self._walk.next()
-        return self._work(stretches) if stretches else None
-
-    def settle(
-        self, work: Work, troubles: Sequence[Trouble], parts: Sequence[StagedPart]
-    ) -> list[StagedPart]:
-        """See ``Kind``."""
-        return self._walk.settle(work.items, parts)
-
-    def committed(self, work: Work, parts: Sequence[StagedPart]) -> None:
-        """See ``Kind``."""
-        self._read += sum(part.read for part in parts)
-
-    def statistics(self) -> SourceStatistics:
-        """See ``Kind``. What is left is what was counted at the start, less what was read."""
-        if not self._begun:
-            return SourceStatistics(detail="looking at the table")
-        left = max(0, self._rows - self._read) if self._walk.left else 0
-        return SourceStatistics(lag_records=left, partitions=1, detail=f"{self._walk.left} ranges left")
-
     def close(self) -> None:
         """See ``Kind``."""
         database, self._database = self._database, None
@@ -125,7 +98,7 @@ class JdbcKind:
         great = self._database.row(f"SELECT max({name}) FROM {self._wanted.source}")
         return not great or great[0] is None or int(great[0]) < _INT64
 
-    def _begin(self, limit_bytes: int) -> None:
+    def _begin(self) -> None:
         assert self._database is not None, "plan before restore"
         database, source, axis = self._database, self._wanted.source, self._axis
         name = database.address.quoted(axis.column)

@@ -68,7 +68,8 @@ class Stream:
         self._folder, self._trigger_s = folder, trigger_s
         self._alive, self._finished, self._looked = alive, finished, looked
         self._stopping = threading.Event()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        """Held to look at or change ``_busy`` and ``_stopping``; told when either changes."""
         self._busy = False
         self._error: BaseException | None = None
         self._query: Any = None
@@ -76,7 +77,9 @@ class Stream:
 
     def stop(self) -> None:
         """End after the micro-batch that is under way."""
-        self._stopping.set()
+        with self._changed:
+            self._stopping.set()
+            self._changed.notify_all()
 
     def run(self, spark: Any) -> None:
         """Until ``stop``.
@@ -109,10 +112,10 @@ class Stream:
         while query.isActive:
             self._source.pump()
             self._looked()
-            with self._lock:
+            with self._changed:
                 if self._stopping.is_set() and not self._busy:
                     break
-            self._stopping.wait(LOOK_S) if not self._stopping.is_set() else time.sleep(0.05)
+                self._changed.wait(LOOK_S)
         if query.isActive:
             self._settle(query)
             return
@@ -134,7 +137,7 @@ class Stream:
 
     def _batch(self, frame: Any, batch_id: int) -> None:
         """One micro-batch; Spark calls it in a thread of its own."""
-        with self._lock:
+        with self._changed:
             if self._stopping.is_set():
                 raise Stopped
             self._busy = True
@@ -149,8 +152,9 @@ class Stream:
             self._error = error
             raise
         finally:
-            with self._lock:
+            with self._changed:
                 self._busy = False
+                self._changed.notify_all()
 
     def _lost(self, error: Exception) -> AssayError:
         if isinstance(self._error, AssayError):

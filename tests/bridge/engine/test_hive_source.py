@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from bridge.java import Java, find_java
-from bridge.session import Session
-from config.models import Config, HiveTableSettings, Spark, Storage
+from config.models import HiveTableSettings
 from core.errors import AssayError
 from core.span import Span
+from tests.bridge.engine.conftest import a_session
 from tests.bridge.engine.tables import TableDirectory
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -24,28 +23,20 @@ ROWS = "SELECT id, concat('n', id) AS name, id * 1.10BD AS qty, timestamp '2026-
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A session with the embedded metastore and two tables: Parquet by day, and text."""
-    root = tmp_path_factory.mktemp("session")
-    java = find_java()
-    assert isinstance(java, Java), java
-    config = Config(
-        sources={}, storage=Storage(root=root), spark=Spark(master="local[2]", driver_memory="512m")
-    )
-    session = Session(root, config, java, working=True)
-    session.start()
-    session.sql("CREATE DATABASE sales")
-    session.sql(
-        "CREATE TABLE sales.things (id BIGINT, name STRING, qty DECIMAL(12,2), at TIMESTAMP) PARTITIONED BY (day INT, country STRING) STORED AS PARQUET"
-    )
-    session.sql("SET hive.exec.dynamic.partition.mode=nonstrict")
-    session.sql(
-        f"INSERT INTO sales.things PARTITION (day, country) {ROWS}, cast(id DIV 1440 AS INT) AS day, 'a b' AS country FROM range(2500)"
-    )
-    session.sql(
-        "CREATE TABLE sales.lines (id BIGINT, name STRING, qty DECIMAL(12,2), at TIMESTAMP) STORED AS TEXTFILE"
-    )
-    session.sql(f"INSERT INTO sales.lines {ROWS} FROM range(-5, 995)")
-    yield session.spark
-    session.stop()
+    with a_session(tmp_path_factory.mktemp("session")) as session:
+        session.sql("CREATE DATABASE sales")
+        session.sql(
+            "CREATE TABLE sales.things (id BIGINT, name STRING, qty DECIMAL(12,2), at TIMESTAMP) PARTITIONED BY (day INT, country STRING) STORED AS PARQUET"
+        )
+        session.sql("SET hive.exec.dynamic.partition.mode=nonstrict")
+        session.sql(
+            f"INSERT INTO sales.things PARTITION (day, country) {ROWS}, cast(id DIV 1440 AS INT) AS day, 'a b' AS country FROM range(2500)"
+        )
+        session.sql(
+            "CREATE TABLE sales.lines (id BIGINT, name STRING, qty DECIMAL(12,2), at TIMESTAMP) STORED AS TEXTFILE"
+        )
+        session.sql(f"INSERT INTO sales.lines {ROWS} FROM range(-5, 995)")
+        yield session.spark
 
 
 def settings(**more: Any) -> HiveTableSettings:

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from bridge.engine.jdbc import JdbcKind
-from bridge.java import Java, find_java
-from bridge.session import Session
-from config.models import Config, JdbcSettings, Spark, Storage
+from config.models import JdbcSettings
 from core.errors import AssayError
 from core.span import Span
+from tests.bridge.engine.conftest import a_session
 from tests.bridge.engine.tables import TableDirectory
 from tests.services.mariadb import MariaDb
 from tests.services.postgres import Postgres
@@ -36,19 +35,9 @@ INSERT INTO things SELECT seq, IF(seq % 7 = 0, repeat('x', 30), concat('n', seq)
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A session with the drivers, which it has because a source needs them."""
-    root = tmp_path_factory.mktemp("session")
-    java = find_java()
-    assert isinstance(java, Java), java
     source = JdbcSettings(type="jdbc", dataset="things", url="jdbc:postgresql://h/d", table="t", key=("id",))  # type: ignore[arg-type]
-    config = Config(
-        sources={"things": source},
-        storage=Storage(root=root),
-        spark=Spark(master="local[2]", driver_memory="512m"),
-    )
-    session = Session(root, config, java, working=True)
-    session.start()
-    yield session.spark
-    session.stop()
+    with a_session(tmp_path_factory.mktemp("session"), things=source) as session:
+        yield session.spark
 
 
 @pytest.fixture

@@ -20,10 +20,9 @@ from aiokafka.structs import TopicPartition
 from bridge.engine.chunks import Chunks
 from bridge.engine.kafka import KafkaKind
 from bridge.engine.stream import Stream
-from bridge.java import Java, find_java
-from bridge.session import Session
-from config.models import Config, FileSettings, KafkaSettings, Spark, Storage
+from config.models import FileSettings, KafkaSettings
 from core.errors import AssayError
+from tests.bridge.engine.conftest import a_session
 from tests.bridge.engine.parts import Directory
 from tests.services.kafka import Kafka, Message
 from tests.store.stores import stored_rows
@@ -35,17 +34,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def spark(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A session with Kafka's connector."""
-    java = find_java()
-    assert isinstance(java, Java), java
-    root = tmp_path_factory.mktemp("session")
-    config = Config(
-        sources={"things": reading(kafka, "any")}, storage=Storage(root=root),
-        spark=Spark(master="local[2]", driver_memory="512m"),
-    )  # fmt: skip
-    session = Session(root, config, java, working=True)
-    session.start()
-    yield session.spark
-    session.stop()
+    with a_session(tmp_path_factory.mktemp("session"), things=reading(kafka, "any")) as session:
+        yield session.spark
 
 
 def reading(kafka: Kafka, topic: str, **more: Any) -> KafkaSettings:
