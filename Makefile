@@ -44,7 +44,7 @@ soak: setup services ## Matrices and repeats: kills of every station, ten times 
 	@$(PY) -m pytest -q -m soak && $(PY) -m tests.soak
 
 lock: ## Pin requirements.in to requirements.txt (versions and hashes)
-	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install -q uv && build/lock/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 requirements.in -o requirements.txt
+	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install -q uv==0.13.9 && build/lock/bin/uv pip compile -q --generate-hashes --no-header --python-version 3.11 requirements.in -o requirements.txt
 
 clean: ## Remove what was built; data stay
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache tests/.out && find . -name __pycache__ -type d -prune -exec rm -rf {} +
