@@ -290,8 +290,7 @@ class Reading:
 
     def _rows_in(self, read: int) -> None:
         with self._lock:
-            was = self.progress
-            self.progress = replace(was, read=(*was.read, read), arrived_us=(*was.arrived_us, 0))
+            self.progress = self.progress.with_commit(read)
 
     def _finished(self, number: int, done: Done) -> None:
         """A micro-batch or chunk is over: numbers for the page, a signal for the log."""

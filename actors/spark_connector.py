@@ -66,13 +66,18 @@ class StagedBooks:
         """(number within the epoch, records)"""
         self.in_flight = 0
 
-    def staged(self, read: tuple[int, ...]) -> None:
-        """The records of each commit of this epoch so far."""
-        for number in range(self._known, len(read)):
-            self._open.append((number, read[number]))
-            self._read += read[number]
-            self.in_flight += read[number]
-        self._known = max(self._known, len(read))
+    def staged(self, read: tuple[int, ...], first: int = 0, before: int = 0) -> None:
+        """The records of each commit of this epoch from number ``first`` on, and those ``before`` it together."""
+        if first > self._known:  # too many at once: those that were not seen one by one count as one
+            self._stage(first - 1, before - (self._read - self._base))
+        for number in range(max(self._known, first), first + len(read)):
+            self._stage(number, read[number - first])
+
+    def _stage(self, number: int, read: int) -> None:
+        self._open.append((number, read))
+        self._read += read
+        self.in_flight += read
+        self._known = number + 1
 
     def reaches(self, settled: Settled) -> bool:
         """Whether all that the writer has settled was told by the bridge."""
@@ -224,7 +229,7 @@ class SparkConnector:
             self._state, self._last_error = "running", None
             await self._say("assay.source.started", f"epoch {epoch}, read by Spark")
         self._progress = progress
-        self._books.staged(progress.read)
+        self._books.staged(progress.read, progress.first, progress.before)
         self._settle()
         self._count(progress)
         await self._novelty.tell(progress.fields)
@@ -272,9 +277,11 @@ class SparkConnector:
     def _settle(self) -> None:
         if self._heard is None or not self._books.reaches(self._heard):
             return
-        now, arrived = self._clock() * 1e6, self._progress.arrived_us
-        done = self._books.settle(self._heard)
-        self._tally.settled([(now - arrived[at]) / 1000 for at in done if at < len(arrived) and arrived[at]])
+        now, arrived, first = self._clock() * 1e6, self._progress.arrived_us, self._progress.first
+        done = [number - first for number in self._books.settle(self._heard)]
+        self._tally.settled(
+            [(now - arrived[at]) / 1000 for at in done if 0 <= at < len(arrived) and arrived[at]]
+        )
 
     def _check(self) -> None:
         if self._renew:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors.reading import KEPT, Progress
 from actors.spark_connector import StagedBooks
 from core.batch import Resume
 from core.ledger import Counts
@@ -52,3 +53,20 @@ def test_a_commit_without_records_settles_with_the_next_word() -> None:
     mine.staged((0, 3))
     assert mine.settle(said(10)) == [0]
     assert mine.settle(said(13)) == [1]
+
+
+def test_a_stream_of_weeks_is_told_by_its_newest_commits_alone() -> None:
+    """However rarely the connector looks, every record is counted once."""
+    mine, rare, progress = books(), books(), Progress()
+    for number in range(3 * KEPT):
+        progress = progress.with_commit(number)
+        mine.staged(progress.read, progress.first, progress.before)
+        if number % KEPT == 0:
+            rare.staged(progress.read, progress.first, progress.before)
+    rare.staged(progress.read, progress.first, progress.before)
+    assert len(progress.read) == len(progress.arrived_us) == KEPT
+    total = 10 + sum(range(3 * KEPT))
+    for one in (mine, rare):
+        assert (one.ledger.counts.read, one.in_flight) == (total, total - 10)
+        assert one.settle(said(total))[-1] == 3 * KEPT - 1
+        assert (one.in_flight, one.ledger.imbalance) == (0, 0)
